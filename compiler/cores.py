@@ -1,0 +1,126 @@
+"""What one core of the accelerator is: the geometry and the memory images of a layer."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.fixed import IntArray
+from spikeloom.compiler.ir import FixedNeuron, Network, Population
+
+
+@dataclass(frozen=True, eq=False)
+class Core:
+    """One layer of the network, folded onto `lanes` lanes.
+
+    Neuron n is processed in lane `n % lanes` of group `n // lanes`. Where the lanes do not divide
+    the neurons, the last group is filled up with neurons that have no synapses and no bias, so
+    that they never fire.
+
+    Attributes
+    ----------
+    weight : int64 array, shape (neurons, inputs)
+    """
+
+    name: str
+    inputs: int
+    lanes: int
+    steps: int
+    weight: IntArray
+    weight_bits: int
+    weight_shift: int
+    neuron: FixedNeuron
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons, without the filling of the last group."""
+        return self.weight.shape[0]
+
+    @property
+    def groups(self) -> int:
+        """Number of groups of lanes that an event visits, one per clock cycle."""
+        return -(-self.neurons // self.lanes)
+
+    @cached_property
+    def weight_table(self) -> IntArray:
+        """Weights in the order of the memory, shape (inputs * groups, lanes)."""
+        full = np.zeros((self.groups * self.lanes, self.inputs), np.int64)
+        full[: self.neurons] = self.weight
+        return np.ascontiguousarray(full.T).reshape(self.inputs * self.groups, self.lanes)
+
+    @cached_property
+    def thresholds(self) -> IntArray:
+        """Thresholds by group and lane, shape (groups, lanes)."""
+        return self._by_group(self.neuron.threshold, int(self.neuron.threshold[-1]))
+
+    @cached_property
+    def biases(self) -> IntArray:
+        """Biases by group and lane, shape (groups, lanes)."""
+        return self._by_group(self.neuron.bias, 0)
+
+    @cached_property
+    def multipliers(self) -> IntArray:
+        """Multipliers of the decay by group and lane, shape (groups, lanes)."""
+        multiplier = self.neuron.decay.multiplier
+        return self._by_group(multiplier, int(multiplier[-1]))
+
+    def _by_group(self, values: IntArray, filling: int) -> IntArray:
+        full = np.full(self.groups * self.lanes, filling, np.int64)
+        full[: self.neurons] = values
+        return full.reshape(self.groups, self.lanes)
+
+    @property
+    def weight_memory_bits(self) -> int:
+        """Size of the weight memory, filling included."""
+        return self.weight_table.size * self.weight_bits
+
+
+def map_network(network: Network, lanes: dict[str, int]) -> tuple[Core, ...]:
+    """One core per layer, in the order of the pipeline.
+
+    Raises
+    ------
+    SpikeloomError
+        If the network is not a chain of layers, or if a number of lanes does not fit its layer.
+    """
+    unknown = sorted(set(lanes) - {layer.name for layer in network.layers})
+    if unknown:
+        known = ", ".join(layer.name for layer in network.layers)
+        raise SpikeloomError(f"lanes are given for '{unknown[0]}', which is not a layer ({known})")
+    if network.readout.population != network.populations[-1].name:
+        raise SpikeloomError(
+            f"the readout takes population '{network.readout.population}', but the accelerator "
+            f"reads out the last layer, '{network.populations[-1].name}'"
+        )
+    return tuple(
+        _map_layer(network, pre, layer, lanes.get(layer.name, layer.size))
+        for pre, layer in zip(network.populations, network.layers, strict=False)
+    )
+
+
+def _map_layer(network: Network, pre: Population, layer: Population, lanes: int) -> Core:
+    edges = network.projections_to(layer.name)
+    if len(edges) != 1 or edges[0].pre != pre.name:
+        sources = ", ".join(f"'{edge.pre}'" for edge in edges)
+        raise SpikeloomError(
+            f"layer '{layer.name}' receives projections from {sources}; "
+            f"the accelerator takes a chain of layers, here one from '{pre.name}'"
+        )
+    if not 1 <= lanes <= layer.size:
+        raise SpikeloomError(
+            f"layer '{layer.name}' has {layer.size} neurons, so it takes 1 .. {layer.size} lanes, "
+            f"not {lanes}"
+        )
+    assert isinstance(layer.neuron, FixedNeuron)
+    edge = edges[0]
+    return Core(
+        name=layer.name,
+        inputs=pre.size,
+        lanes=lanes,
+        steps=network.steps,
+        weight=edge.weight.astype(np.int64),
+        weight_bits=edge.weight_bits,
+        weight_shift=edge.weight_shift,
+        neuron=layer.neuron,
+    )

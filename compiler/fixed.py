@@ -1,0 +1,108 @@
+"""Fixed-point arithmetic: the only place that decides rounding, saturation and word widths.
+
+The integer reference, the ONNX function, the cycle model and the RTL all follow the definitions
+given here; `docs/arithmetic.md` states them in prose. Every value is a two's complement integer.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+Integers = TypeVar("Integers", int, IntArray)
+
+
+def signed_range(bits: int) -> tuple[int, int]:
+    """Smallest and largest two's complement integer of `bits` bits."""
+    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+
+
+def signed_bits(low: int, high: int) -> int:
+    """Width of the narrowest two's complement word that holds both `low` and `high`."""
+    return (
+        max((~low if low < 0 else low).bit_length(), (~high if high < 0 else high).bit_length()) + 1
+    )
+
+
+def saturate(value: Integers, bits: int) -> Integers:
+    """The integer of `bits` bits that is nearest to `value`."""
+    low, high = signed_range(bits)
+    if isinstance(value, np.ndarray):
+        return np.clip(value, low, high)
+    return min(max(value, low), high)
+
+
+def shift_round(value: Integers, shift: int) -> Integers:
+    """`value / 2**shift`, rounded to nearest, ties towards plus infinity.
+
+    Computed as `(value + 2**(shift - 1)) >> shift` with an arithmetic shift; a shift of 0 leaves
+    the value as it is. In hardware this is one addition.
+    """
+    half = (1 << shift) >> 1
+    return (value + half) >> shift
+
+
+class Reset(enum.Enum):
+    """What a spike does to the membrane."""
+
+    ZERO = "zero"
+    SUBTRACT = "subtract"
+    NONE = "none"
+
+
+def reset(
+    membrane: IntArray, spike: NDArray[np.bool_], threshold: IntArray, rule: Reset
+) -> IntArray:
+    """The membrane after the spikes, before saturation; the arrays broadcast to one shape."""
+    if rule is Reset.ZERO:
+        return np.where(spike, 0, membrane)
+    if rule is Reset.SUBTRACT:
+        return membrane - np.where(spike, threshold, 0)
+    return membrane
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decay:
+    """A factor in [0, 1] per neuron, as an integer product and an arithmetic shift.
+
+    `decay(x) = shift_round(x * multiplier, shift)`. A factor of 1 is multiplier 1 and shift 0,
+    one half is multiplier 1 and shift 1: neither costs a multiplier in hardware.
+
+    Attributes
+    ----------
+    multiplier : int64 array, shape (neurons,), each in 0 .. 2**shift
+    shift : the same for all neurons of a population
+    """
+
+    multiplier: IntArray
+    shift: int
+
+    @classmethod
+    def from_float(cls, factor: NDArray[np.float64], bits: int) -> "Decay":
+        """The nearest decay with at most `bits` fraction bits, in its lowest terms.
+
+        Parameters
+        ----------
+        factor : float64 array, shape (neurons,), each in [0, 1]
+        bits : fraction bits, 1 .. 16
+        """
+        multiplier = np.floor(factor * (1 << bits) + 0.5).astype(np.int64)
+        common = int(np.bitwise_or.reduce(multiplier)) | (1 << bits)
+        spare = (common & -common).bit_length() - 1
+        return cls(multiplier >> spare, bits - spare)
+
+    def __call__(self, value: IntArray) -> IntArray:
+        """Decay an int64 array of shape (..., neurons)."""
+        return shift_round(value * self.multiplier, self.shift)
+
+    def of_neuron(self, neuron: int, value: int) -> int:
+        """Decay one membrane of neuron number `neuron`."""
+        return shift_round(value * int(self.multiplier[neuron]), self.shift)
+
+    @property
+    def factors(self) -> NDArray[np.float64]:
+        """The factors that the integers stand for, shape (neurons,)."""
+        return self.multiplier / float(1 << self.shift)

@@ -1,0 +1,116 @@
+"""The ONNX operators of the domain `spikeloom`, version 1, and the functions that define them.
+
+A layer of neurons over the whole window is one node. What the node means is a model-local function
+stored in the same file, with a `Scan` over time inside, so that any ONNX runtime runs the file
+without a plug-in. `docs/onnx-operators.md` is the specification for people.
+"""
+
+import onnx
+import onnx.parser
+
+DOMAIN = "spikeloom"
+VERSION = 1
+OPSET = 21
+IR_VERSION = 10
+
+# Membranes are `[T, N, ...]`; the parameters broadcast to the shape of one time step.
+_NEURON = """
+<domain: "spikeloom", opset_import: ["" : 21]>
+Neuron <reset: string = "zero", compare: string = ">", fire: int = 1, single_spike: int = 0>
+(current, alpha, beta, threshold) => (spikes, membranes)
+{
+  reset = Constant <value_string: string = @reset> ()
+  reset_zero = Constant <value_string: string = "zero"> ()
+  reset_subtract = Constant <value_string: string = "subtract"> ()
+  is_zero = Equal (reset, reset_zero)
+  is_subtract = Equal (reset, reset_subtract)
+  to_zero = CastLike (is_zero, current)
+  to_subtract = CastLike (is_subtract, current)
+  compare = Constant <value_string: string = @compare> ()
+  at_least = Constant <value_string: string = ">="> ()
+  inclusive = Equal (compare, at_least)
+  fire = Constant <value_int: int = @fire> ()
+  fires = Cast <to: int = 9> (fire)
+  single_spike = Constant <value_int: int = @single_spike> ()
+  single = CastLike (single_spike, current)
+  first = Constant <value_int: int = 0> ()
+  first_current = Gather <axis: int = 0> (current, first)
+  rest = Sub (first_current, first_current)
+  last_synaptic, last_membrane, last_fired, spikes, membranes = Scan <
+    num_scan_inputs: int = 1,
+    body: graph = step (synaptic, membrane, fired, input) =>
+        (next_synaptic, next_membrane, next_fired, spike, potential) {
+      decayed_synaptic = Mul (synaptic, alpha)
+      next_synaptic = Add (decayed_synaptic, input)
+      decayed_membrane = Mul (membrane, beta)
+      potential = Add (decayed_membrane, next_synaptic)
+      above = Greater (potential, threshold)
+      equal = Equal (potential, threshold)
+      touching = And (equal, inclusive)
+      reached = Or (above, touching)
+      firing = And (reached, fires)
+      candidate = CastLike (firing, input)
+      spent = Mul (fired, single)
+      suppressed = Mul (candidate, spent)
+      spike = Sub (candidate, suppressed)
+      next_fired = Add (fired, spike)
+      whole = Mul (potential, to_zero)
+      step_down = Mul (threshold, to_subtract)
+      amount = Add (whole, step_down)
+      drop = Mul (spike, amount)
+      next_membrane = Sub (potential, drop)
+    }
+  > (rest, rest, rest, current)
+}
+"""
+
+# All tensors are int64; `divisor` is 2 to the power of the decay's shift, `half` is divisor / 2
+# (0 for a divisor of 1). ONNX has no arithmetic shift: taking off the non-negative remainder
+# first makes the division exact, which is the same.
+_FIXED_NEURON = """
+<domain: "spikeloom", opset_import: ["" : 21]>
+FixedNeuron <reset: string = "zero">
+(current, multiplier, divisor, half, threshold, low, high) => (spikes, membranes)
+{
+  reset = Constant <value_string: string = @reset> ()
+  reset_zero = Constant <value_string: string = "zero"> ()
+  reset_subtract = Constant <value_string: string = "subtract"> ()
+  is_zero = Equal (reset, reset_zero)
+  is_subtract = Equal (reset, reset_subtract)
+  to_zero = CastLike (is_zero, current)
+  to_subtract = CastLike (is_subtract, current)
+  first = Constant <value_int: int = 0> ()
+  first_current = Gather <axis: int = 0> (current, first)
+  rest = Sub (first_current, first_current)
+  last_membrane, spikes, membranes = Scan <
+    num_scan_inputs: int = 1,
+    body: graph = step (membrane, input) => (next_membrane, spike, potential) {
+      product = Mul (membrane, multiplier)
+      shifted = Add (product, half)
+      remainder = Mod (shifted, divisor)
+      exact = Sub (shifted, remainder)
+      decayed = Div (exact, divisor)
+      potential = Add (decayed, input)
+      reached = GreaterOrEqual (potential, threshold)
+      spike = CastLike (reached, input)
+      whole = Mul (potential, to_zero)
+      step_down = Mul (threshold, to_subtract)
+      amount = Add (whole, step_down)
+      drop = Mul (spike, amount)
+      after_reset = Sub (potential, drop)
+      at_least_low = Max (after_reset, low)
+      next_membrane = Min (at_least_low, high)
+    }
+  > (rest, current)
+}
+"""
+
+
+def neuron_function() -> onnx.FunctionProto:
+    """The definition of `spikeloom::Neuron`: the float neuron of a trained network."""
+    return onnx.parser.parse_function(_NEURON)
+
+
+def fixed_neuron_function() -> onnx.FunctionProto:
+    """The definition of `spikeloom::FixedNeuron`: the integer neuron of the accelerator."""
+    return onnx.parser.parse_function(_FIXED_NEURON)

@@ -1,0 +1,70 @@
+"""The pass `choose_scales`."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.fixed import signed_range
+from spikeloom.compiler.ir import Network, Neuron, Population, Projection
+
+# The smallest threshold of a layer, in units of its membrane. Thresholds are rounded up by less
+# than a unit, biases and decayed membranes to the nearest: at most 1.6 % and 0.8 % of 64 units.
+THRESHOLD_UNITS = 64
+
+# The largest shift of a weight. 8-bit weights shifted so far, summed over 256 inputs, still fit
+# the widest accumulator.
+MAX_WEIGHT_SHIFT = 16
+
+
+def choose_scales(network: Network) -> Network:
+    """Choose what one unit of each membrane and one step of each weight is worth.
+
+    The step of a projection's weights is `max|w| / (2**(weight_bits - 1) - 1)`; the unit of the
+    membrane is this step divided by the smallest power of two that gives every threshold at least
+    `THRESHOLD_UNITS` units. Projections onto one population share its unit: their steps are the
+    largest one divided by powers of two.
+    """
+    populations = [network.input]
+    shifts: dict[tuple[str, str], int] = {}
+    for layer in network.layers:
+        scale, of_layer = _scale_layer(network, layer)
+        assert isinstance(layer.neuron, Neuron)
+        populations.append(replace(layer, neuron=replace(layer.neuron, scale=scale)))
+        shifts.update(of_layer)
+    projections = tuple(
+        replace(edge, weight_shift=shifts[edge.pre, edge.post]) for edge in network.projections
+    )
+    return replace(network, populations=tuple(populations), projections=projections)
+
+
+def _scale_layer(network: Network, layer: Population) -> tuple[float, dict[tuple[str, str], int]]:
+    neuron = layer.neuron
+    assert isinstance(neuron, Neuron)
+    edges = network.projections_to(layer.name)
+    largest = {(edge.pre, edge.post): _largest_weight(edge) for edge in edges}
+    coarsest = max(largest.values())
+    # How many times the step of each projection can be halved below the coarsest one.
+    halvings = {key: math.floor(math.log2(coarsest / value)) for key, value in largest.items()}
+    step = coarsest / signed_range(network.precision.weight_bits)[1]
+    threshold = float(neuron.threshold.min())
+    finest = max(halvings.values())
+    needed = math.ceil(math.log2(THRESHOLD_UNITS * step / threshold))
+    shift = max(finest, needed)
+    if shift > MAX_WEIGHT_SHIFT:
+        raise SpikeloomError(
+            f"layer '{layer.name}' has weights from {min(largest.values()):g} (largest of a "
+            f"projection) to {coarsest:g} and a threshold of {threshold:g}: a weight would need a "
+            f"shift by {shift} bits; at most {MAX_WEIGHT_SHIFT} are supported"
+        )
+    return step / (1 << shift), {key: shift - less for key, less in halvings.items()}
+
+
+def _largest_weight(edge: Projection) -> float:
+    largest = float(np.abs(edge.weight).max())
+    if not largest:
+        raise SpikeloomError(
+            f"all weights of projection '{edge.source}' onto layer '{edge.post}' are zero"
+        )
+    return largest

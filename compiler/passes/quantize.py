@@ -1,0 +1,109 @@
+"""The pass `quantize`."""
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.fixed import Decay, IntArray, signed_bits, signed_range
+from spikeloom.compiler.ir import (
+    FixedNeuron,
+    FloatArray,
+    Network,
+    Neuron,
+    Population,
+    Precision,
+    Projection,
+)
+
+# Integers that are exact in float64, which the integer reference computes with.
+_EXACT = 1 << 52
+
+
+def quantize(network: Network) -> Network:
+    """Turn weights, thresholds, biases and decays into integers of the chosen scales.
+
+    Weights and biases are rounded to nearest (ties to even). A threshold is rounded up: V is an
+    integer, so that V >= threshold is the same as V >= ceil(threshold).
+    """
+    scales = {}
+    populations = [network.input]
+    for layer in network.layers:
+        neuron = _quantize_neuron(layer, network.precision)
+        scales[layer.name] = neuron.scale
+        populations.append(replace(layer, neuron=neuron))
+    projections = tuple(
+        _quantize_weights(edge, scales[edge.post], network.precision.weight_bits)
+        for edge in network.projections
+    )
+    return replace(network, populations=tuple(populations), projections=projections)
+
+
+def _quantize_weights(edge: Projection, scale: float, bits: int) -> Projection:
+    weight = np.rint(edge.weight / (scale * (1 << edge.weight_shift))).astype(np.int64)
+    assert np.abs(weight).max() <= signed_range(bits)[1]
+    if not weight.any():
+        raise SpikeloomError(
+            f"all weights of projection '{edge.source}' onto layer '{edge.post}' become zero in "
+            f"{bits} bits"
+        )
+    return replace(edge, weight=weight, weight_bits=bits)
+
+
+def _quantize_neuron(layer: Population, precision: Precision) -> FixedNeuron:
+    neuron = layer.neuron
+    assert isinstance(neuron, Neuron) and neuron.scale is not None and neuron.inclusive
+    threshold = _ceil(neuron.threshold, neuron.scale, layer)
+    needed = signed_bits(0, int(threshold.max()))
+    if needed > precision.state_bits:
+        raise SpikeloomError(
+            f"layer '{layer.name}' has a threshold of {threshold.max()} membrane units, which "
+            f"needs {needed} bits; --state-bits is {precision.state_bits}"
+        )
+    bias = np.rint(neuron.bias / neuron.scale)
+    if np.abs(bias).max() >= _EXACT:
+        raise SpikeloomError(
+            f"layer '{layer.name}' has a bias of {np.abs(neuron.bias).max():g}, too large beside "
+            f"its threshold of {neuron.threshold.min():g}"
+        )
+    return FixedNeuron(
+        decay=_quantize_decay(layer, neuron.beta, precision.decay_bits),
+        threshold=threshold,
+        bias=bias.astype(np.int64),
+        reset=neuron.reset,
+        scale=neuron.scale,
+        state_bits=precision.state_bits,
+    )
+
+
+def _ceil(threshold: FloatArray, scale: float, layer: Population) -> IntArray:
+    """Thresholds in units of `scale`, rounded up.
+
+    The quotient is exact: a threshold that was moved up by one unit in the last place must not be
+    rounded back to the integer below it.
+    """
+    unit = Fraction(scale)
+    values, where = np.unique(threshold, return_inverse=True)
+    units = [math.ceil(Fraction(float(value)) / unit) for value in values]
+    if units[-1] >= _EXACT:
+        raise SpikeloomError(
+            f"layer '{layer.name}' has a threshold of {values[-1]:g}, too large beside its "
+            f"smallest threshold of {values[0]:g}"
+        )
+    assert units[0] >= 1
+    return np.asarray(units, np.int64)[where.reshape(-1)]
+
+
+def _quantize_decay(layer: Population, beta: FloatArray, bits: int) -> Decay:
+    decay = Decay.from_float(beta, bits)
+    factors = decay.factors
+    for limit in (0.0, 1.0):
+        lost = (factors == limit) & (beta != limit)
+        if lost.any():
+            raise SpikeloomError(
+                f"layer '{layer.name}' has a decay of {beta[lost][0]:g}, which becomes {limit:g} "
+                f"with {bits} fraction bits; raise --decay-bits"
+            )
+    return decay

@@ -1,0 +1,1 @@
+"""Amaranth blocks of the accelerator, each with its own cycle-exact software model."""

@@ -1,0 +1,179 @@
+# amaranth: UnusedElaboratable=no
+"""The accelerator: one core per layer between an AXI4-Stream input and an AXI4-Stream output."""
+
+from amaranth import Cat, Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from spikeloom.rtl.core import LayerCore
+from spikeloom.rtl.events import event_layout, event_word_bits
+from spikeloom.rtl.host_port import EventInput
+from spikeloom.rtl.probe import Probe
+from spikeloom.rtl.queue import EventQueue
+from spikeloom.rtl.readout import RESULT_BITS, SpikeCountReadout
+
+
+class Accelerator(wiring.Component):
+    """A layer-pipelined, event-driven accelerator for exactly one program.
+
+    Layers work on different time steps at once: each starts as soon as events arrive, and the end
+    of a step travels through the pipeline behind the step's last spike.
+
+    Parameters
+    ----------
+    program : Program
+    probe : whether the signals that the cycle model predicts get ports of their own
+
+    Members
+    -------
+    s_axis_* : AXI4-Stream in; `tdata` is an event word (rtl/events.py), `tlast` accompanies the
+        last end of a step of a sample
+    m_axis_* : AXI4-Stream out; a packet per sample: the class, then a score per class
+    error : Out(1), a malformed word has arrived since reset
+    probe_input, probe_<layer>, probe_readout : Out, with `probe` only
+    """
+
+    def __init__(self, program, probe: bool = False):
+        self.program = program
+        steps = program.network.steps
+        inputs = program.cores[0].inputs
+        classes = program.cores[-1].neurons
+        self.input = EventInput(inputs, steps)
+        self.layers = [LayerCore(core) for core in program.cores]
+        self.readout_queue = EventQueue(event_layout(classes))
+        self.readout = SpikeCountReadout(classes, steps)
+        self.probe = probe
+        ports = {
+            "s_axis_tvalid": In(1),
+            "s_axis_tready": Out(1),
+            "s_axis_tdata": In(event_word_bits(inputs)),
+            "s_axis_tlast": In(1),
+            "m_axis_tvalid": Out(1),
+            "m_axis_tready": In(1),
+            "m_axis_tdata": Out(RESULT_BITS),
+            "m_axis_tlast": Out(1),
+            "error": Out(1),
+        }
+        if probe:
+            for name, probes in self._blocks().items():
+                ports[f"probe_{name}"] = Out(sum(item.width for item in probes))
+        super().__init__(ports)
+
+    def _blocks(self):
+        return {
+            "input": self.input.probes(),
+            **{layer.core.name: layer.probes() for layer in self.layers},
+            "readout": [*self.readout_queue.probes(), *self.readout.probes()],
+        }
+
+    def observed(self) -> dict[str, list[Probe]]:
+        """What a simulator can see: the probes by block, if there are any, then the output ports."""
+        names = ("s_axis_tready", "m_axis_tvalid", "m_axis_tdata", "m_axis_tlast", "error")
+        ports = {"port": [Probe(name, getattr(self, name)) for name in names]}
+        return (self._blocks() if self.probe else {}) | ports
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.input = self.input
+        m.submodules.readout_queue = self.readout_queue
+        m.submodules.readout = self.readout
+        m.d.comb += [
+            self.input.valid.eq(self.s_axis_tvalid),
+            self.input.word.eq(self.s_axis_tdata),
+            self.input.last.eq(self.s_axis_tlast),
+            self.s_axis_tready.eq(self.input.ready),
+            self.error.eq(self.input.error),
+        ]
+        events = self.input.o
+        for layer in self.layers:
+            m.submodules[layer.core.name] = layer
+            wiring.connect(m, events, layer.i)
+            events = layer.o
+        wiring.connect(m, events, self.readout_queue.i)
+        wiring.connect(m, self.readout_queue.o, self.readout.i)
+        m.d.comb += [
+            self.m_axis_tvalid.eq(self.readout.o.valid),
+            self.m_axis_tdata.eq(self.readout.o.p.word),
+            self.m_axis_tlast.eq(self.readout.o.p.last),
+            self.readout.o.ready.eq(self.m_axis_tready),
+        ]
+        if self.probe:
+            for name, probes in self._blocks().items():
+                m.d.comb += getattr(self, f"probe_{name}").eq(Cat(item.wire() for item in probes))
+        return m
+
+    def model(self):
+        """The cycle model of the whole accelerator."""
+        return AcceleratorModel(self)
+
+
+class AcceleratorModel:
+    """Cycle model of Accelerator, joined from its blocks' models as `elaborate` joins the blocks.
+
+    The outputs and all probes depend on registers alone, so within a cycle they can be read at any
+    time: call `clock` once per clock edge, with the inputs that the edge sees.
+    """
+
+    def __init__(self, accelerator: Accelerator):
+        self.input = accelerator.input.model()
+        self.layers = [layer.model() for layer in accelerator.layers]
+        self.readout_queue = accelerator.readout_queue.model()
+        self.readout = accelerator.readout.model()
+        self.probe = accelerator.probe
+
+    @property
+    def s_axis_tready(self) -> bool:
+        """Whether an input word is taken."""
+        return self.layers[0].queue.ready
+
+    @property
+    def m_axis(self) -> tuple[bool, int, bool]:
+        """tvalid, tdata and tlast of the output."""
+        return self.readout.valid, self.readout.word, self.readout.last
+
+    def clock(self, word: int | None, last: bool, m_axis_tready: bool) -> None:
+        """Go on by one clock edge.
+
+        Parameters
+        ----------
+        word : `tdata` of the input, None while `tvalid` is low
+        last : `tlast` of the input
+        m_axis_tready : readiness of whoever takes the results
+        """
+        event = None
+        if word is not None and self.s_axis_tready:
+            event = self.input.clock(word, last)
+        queues = [*(layer.queue for layer in self.layers[1:]), self.readout_queue]
+        # All handshakes are settled before any block moves on.
+        ready = [queue.ready for queue in queues]
+        sent = [
+            layer.encoder.event if layer.encoder.valid and taken else None
+            for layer, taken in zip(self.layers, ready, strict=True)
+        ]
+        counted = self.readout_queue.valid and self.readout.ready
+        head = self.readout_queue.head if counted else None
+        self.readout.clock(head, m_axis_tready)
+        self.readout_queue.clock(sent[-1], counted)
+        for layer, pushed, taken in zip(self.layers, [event, *sent[:-1]], ready, strict=True):
+            layer.clock(pushed, taken)
+            layer.settle()
+
+    def progress(self, name: str) -> tuple[int, int]:
+        """Sample and time step that the block of that name works on; the ports' is the readout's."""
+        done = {layer.name: layer.steps_done for layer in self.layers}
+        done |= {"input": self.input.steps_done}
+        return divmod(done.get(name, self.readout.steps_done), self.readout.steps)
+
+    def progress_before(self, name: str) -> tuple[int, int]:
+        """Sample and time step that a layer has compared its neurons for last."""
+        layer = next(item for item in self.layers if item.name == name)
+        return divmod((len(layer.neurons.fired) - 1) // layer.groups, self.readout.steps)
+
+    def values(self) -> list[int]:
+        """Values of all that can be observed, in the order of `Accelerator.observed`."""
+        ports = (self.s_axis_tready, *self.m_axis, self.input.error)
+        if not self.probe:
+            return [*ports]
+        layers = [value for layer in self.layers for value in layer.values()]
+        readout = (*self.readout_queue.values(), *self.readout.values())
+        return [*self.input.values(), *layers, *readout, *ports]

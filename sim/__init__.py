@@ -1,0 +1,1 @@
+"""Verification, synthesis and the command line."""

@@ -1,0 +1,168 @@
+"""The cocotb bench: runs in the simulator and compares the RTL with the cycle model in lockstep.
+
+One bench serves every program. It is told by a JSON file (named by $SPIKELOOM_BENCH) what to run,
+and writes the outcome as JSON; `sim/verify.py` makes the one and reads the other.
+
+All outputs and probes of the accelerator depend on registers alone, so one look per clock cycle,
+at the falling edge, sees what the rising edge before it has made. The inputs for the next rising
+edge are driven at the same time.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge
+
+from spikeloom.compiler.program import Program
+from spikeloom.rtl.top import Accelerator, AcceleratorModel
+from spikeloom.sim.coverage import transitions_seen
+from spikeloom.sim.difference import Observation
+from spikeloom.sim.stimulus import Pauses, Word, input_words
+from spikeloom.sim.wrapper import drive_word
+
+CONFIGURATION = "SPIKELOOM_BENCH"
+# No layer is so slow: a device that sends nothing for so many cycles is stuck.
+PATIENCE = 200_000
+
+
+class Sender:
+    """Offers the words of the AXI4-Stream input; a word once offered stays until it is taken."""
+
+    def __init__(self, words: list[Word], pauses: Pauses) -> None:
+        self.words = words
+        self.position = 0
+        self.pausing = pauses.on_input()
+        self.offered: Word | None = None
+
+    def go_on(self) -> None:
+        """Decide what is offered to the next rising edge."""
+        pause = next(self.pausing)
+        if self.offered is None and self.position < len(self.words) and not pause:
+            self.offered = self.words[self.position]
+
+    def taken(self) -> None:
+        """The word offered has been taken."""
+        self.position += 1
+        self.offered = None
+
+
+class Receiver:
+    """Takes result packets from the AXI4-Stream output."""
+
+    def __init__(self, pauses: Pauses) -> None:
+        self.pausing = pauses.on_output()
+        self.ready = False
+        self.packet: list[int] = []
+        self.packets: list[list[int]] = []
+
+    def go_on(self) -> None:
+        """Decide whether a word is taken at the next rising edge."""
+        self.ready = not next(self.pausing)
+
+    def take(self, word: int, last: bool) -> None:
+        """Take a word of a packet."""
+        self.packet.append(word)
+        if last:
+            self.packets.append(self.packet)
+            self.packet = []
+
+
+@cocotb.test()
+async def lockstep(dut: Any) -> None:
+    """Send all samples and compare at every clock edge, until the last result has come out."""
+    configuration = json.loads(Path(os.environ[CONFIGURATION]).read_text())
+    program = Program.load(Path(configuration["program"]))
+    spikes = np.load(configuration["spikes"])["spikes"]
+    words = input_words(program.network, spikes)
+    pauses = Pauses(**configuration["pauses"])
+    accelerator = Accelerator(program, configuration["probe"])
+
+    Clock(dut.clk, 10, "ns").start()
+    if configuration["reset_after"]:
+        # A sample that a reset cuts short must leave nothing behind.
+        await _reset(dut)
+        await _run(dut, accelerator, words, pauses, 1, configuration["reset_after"])
+    await _reset(dut)
+    outcome = await _run(dut, accelerator, words, pauses, spikes.shape[1], PATIENCE)
+    Path(configuration["result"]).write_text(json.dumps(outcome))
+
+
+async def _reset(dut: Any) -> None:
+    dut.driven.value = 0
+    dut.rst.value = 1
+    await FallingEdge(dut.clk)
+    await FallingEdge(dut.clk)
+    dut.rst.value = 0
+
+
+async def _run(
+    dut: Any,
+    accelerator: Accelerator,
+    words: list[Word],
+    pauses: Pauses,
+    samples: int,
+    patience: int,
+) -> dict[str, Any]:
+    """Run in lockstep until `samples` results are out, a difference, or `patience` idle cycles."""
+    model = accelerator.model()
+    observation = Observation(accelerator)
+    word_bits = len(accelerator.s_axis_tdata)
+    sender, receiver = Sender(words, pauses), Receiver(pauses)
+    driven = idle = cycle = 0
+    difference = None
+    first_in, last_out = [], []
+    started = time.monotonic()
+    while len(receiver.packets) < samples and idle < patience:
+        expected, got = observation.expected(model), int(dut.observed.value)
+        if got != expected:
+            difference = observation.first_difference(model, cycle, expected, got).as_dict()
+            break
+        sender.go_on()
+        receiver.go_on()
+        valid, result, result_last = model.m_axis
+        idle += 1
+        if valid and receiver.ready:
+            receiver.take(result, result_last)
+            idle = 0
+            if result_last:
+                last_out.append(cycle)
+        word, last = sender.offered or (None, False)
+        before, driven = driven, drive_word(word, last, receiver.ready, word_bits)
+        if driven != before:
+            dut.driven.value = driven
+        if word is not None and model.s_axis_tready:
+            if sender.position == 0 or words[sender.position - 1][1]:
+                first_in.append(cycle)
+            sender.taken()
+        model.clock(word, last, receiver.ready)
+        cycle += 1
+        await FallingEdge(dut.clk)
+    return {
+        "cycles": cycle,
+        "seconds": time.monotonic() - started,
+        "difference": difference,
+        "packets": receiver.packets,
+        "first_in": first_in,
+        "last_out": last_out,
+        "signals": len(observation.signals),
+        "bits": observation.width,
+        "transitions": transitions_seen(model),
+        "fired": _fired(model),
+    }
+
+
+def _fired(model: AcceleratorModel) -> dict[str, Any]:
+    """Membranes and spikes that the neurons compared, in the order of the scans."""
+    return {
+        layer.name: {
+            "membranes": [membrane.tolist() for _, membrane, _ in layer.neurons.fired],
+            "spikes": [spike.astype(int).tolist() for _, _, spike in layer.neurons.fired],
+        }
+        for layer in model.layers
+    }

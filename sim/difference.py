@@ -1,0 +1,94 @@
+"""The first difference between the cycle model and the RTL, told in the network's terms."""
+
+import itertools
+import operator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from spikeloom.rtl.probe import Probe
+from spikeloom.rtl.top import Accelerator, AcceleratorModel
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first clock edge at which a signal is not as predicted.
+
+    Attributes
+    ----------
+    cycle : clock cycles since the end of reset
+    sample, step : those that the layer is working on
+    layer : name of the layer, or "input" or "readout" or "port"
+    neuron : its index in the layer; None for a signal that belongs to no neuron
+    """
+
+    cycle: int
+    sample: int
+    step: int
+    layer: str
+    neuron: int | None
+    signal: str
+    expected: int
+    got: int
+
+    def __str__(self) -> str:
+        neuron = "-" if self.neuron is None else str(self.neuron)
+        return (
+            f"cycle {self.cycle}, sample {self.sample}, step {self.step}, layer {self.layer}, "
+            f"neuron {neuron}, signal {self.signal}: expected {self.expected}, got {self.got}"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The attributes by name."""
+        return asdict(self)
+
+
+class Observation:
+    """How one wide signal shows all that can be observed of an accelerator.
+
+    Attributes
+    ----------
+    signals : block and probe, in the order of `AcceleratorModel.values`
+    shifts : where each starts, in bits
+    width : bits in all
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        observed = accelerator.observed()
+        self.signals = [(block, probe) for block, probes in observed.items() for probe in probes]
+        ends = list(itertools.accumulate(probe.width for _, probe in self.signals))
+        self.shifts = [0, *ends[:-1]]
+        self.width = ends[-1]
+
+    def expected(self, model: AcceleratorModel) -> int:
+        """What the signal must show now, by the model."""
+        return sum(map(operator.lshift, model.values(), self.shifts))
+
+    def first_difference(
+        self, model: AcceleratorModel, cycle: int, expected: int, got: int
+    ) -> Difference:
+        """The first signal in the order of the pipeline, and its lowest lane, that differs."""
+        group = 0
+        for (block, probe), shift in zip(self.signals, self.shifts, strict=True):
+            mask = (1 << probe.width) - 1
+            wanted, found = expected >> shift & mask, got >> shift & mask
+            if probe.name == "neurons.write_group":
+                group = wanted
+            if wanted == found:
+                continue
+            steps, neuron = model.progress(block), None
+            if probe.lanes:
+                lane, wanted, found = _first_lane(probe, wanted, found)
+                if probe.name == "neurons.spikes":
+                    # The spikes leave a cycle after the neurons have been compared.
+                    fired = next(item for item in model.layers if item.name == block).neurons.fired
+                    if fired:
+                        group, steps = fired[-1][0], model.progress_before(block)
+                neuron = group * probe.lanes + lane
+            return Difference(cycle, *steps, block, neuron, probe.name, wanted, found)
+        raise AssertionError("nothing differs")
+
+
+def _first_lane(probe: Probe, expected: int, got: int) -> tuple[int, int, int]:
+    wanted, found = probe.unpack(expected), probe.unpack(got)
+    lane = next(index for index in range(probe.lanes) if wanted[index] != found[index])
+    return lane, wanted[lane], found[lane]

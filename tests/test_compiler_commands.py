@@ -1,0 +1,208 @@
+"""The commands `check` and `compile`: what they print, write, and leave unwritten."""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from spikeloom.compiler import passes, reference
+from spikeloom.compiler.errors import SpikeloomError, VerificationMismatch
+from spikeloom.compiler.ir import FixedNeuron, Network
+from spikeloom.compiler.program import Program
+from spikeloom.sim.cli import check as check_command
+from spikeloom.sim.cli import compile as compile_command
+from spikeloom.sim.cli.console import Console
+from spikeloom.sim.oracle import load_spikes, run_model
+
+Parse = Callable[..., onnx.ModelProto]
+
+NODES = """
+    product = MatMul (spikes, weight) current = Add (product, bias)
+    lif, v = spikeloom.Neuron (current, alpha, beta, threshold)
+"""
+COUNT = "counts = ReduceSum <keepdims = 0> (lif, time)"
+
+
+def run(command: ModuleType, *arguments: object, as_json: bool = False) -> dict[str, Any]:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    parsed = parser.parse_args([str(item) for item in arguments])
+    result: dict[str, Any] = command.run(parsed, Console(as_json))
+    return result
+
+
+@pytest.fixture
+def model_file(parse_model: Parse, tmp_path: Path) -> Path:
+    path = tmp_path / "small.onnx"
+    path.write_bytes(parse_model(NODES + COUNT).SerializeToString())
+    return path
+
+
+@pytest.fixture
+def bad_file(parse_model: Parse, tmp_path: Path) -> Path:
+    path = tmp_path / "bad.onnx"
+    nodes = "soft = Relu (spikes) odd = Conv (soft, weight) counts = MatMul (odd, weight)"
+    path.write_bytes(parse_model(nodes).SerializeToString())
+    return path
+
+
+@pytest.fixture
+def spikes_file(tmp_path: Path) -> Path:
+    path = tmp_path / "spikes.npz"
+    spikes = np.random.default_rng(3).integers(0, 2, (4, 20, 3)).astype(np.uint8)
+    np.savez(path, spikes=spikes)
+    return path
+
+
+def test_check_tells_what_each_node_becomes(
+    model_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run(check_command, model_file)
+    assert result["ok"]
+    printed = capsys.readouterr().out
+    for text in ("projection product", "population lif, 2 neurons", "spike count of lif"):
+        assert text in printed
+
+
+def test_check_lists_every_refusal_and_fails(
+    bad_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SpikeloomError, match=r"cannot be compiled: 4 of 5 verdicts are no"):
+        run(check_command, bad_file, as_json=True)
+    result = json.loads(capsys.readouterr().out)
+    assert not result["ok"]
+    assert [item["ok"] for item in result["nodes"]] == [True, False, False, False, False]
+
+
+def test_check_fails_where_lowering_would(parse_model: Parse, tmp_path: Path) -> None:
+    path = tmp_path / "leaky.onnx"
+    nodes = NODES.replace("beta", "tiny") + COUNT
+    path.write_bytes(parse_model(nodes, initializers="float tiny = {0.0001}").SerializeToString())
+    with pytest.raises(SpikeloomError, match="raise --decay-bits"):
+        run(check_command, path)
+
+
+def test_compile_writes_program_oracle_and_passes(
+    model_file: Path, spikes_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    result = run(compile_command, model_file, "-o", out, "--check", spikes_file, "--lanes", "lif=1")
+    assert {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} == {
+        "small.program.safetensors",
+        "small.fixed.onnx",
+        "passes/00-import.txt",
+        "passes/01-fold_gains.txt",
+        "passes/02-make_thresholds_inclusive.txt",
+        "passes/03-choose_scales.txt",
+        "passes/04-quantize.txt",
+        "passes/05-bound_accumulators.txt",
+    }
+    program = Program.load(out / "small.program.safetensors")
+    assert program.lanes == {"lif": 1}
+    text = (out / "passes/05-bound_accumulators.txt").read_text(encoding="utf-8")
+    assert text == f"{program.network}\n"
+    spikes = load_spikes(spikes_file)
+    counts = run_model(out / "small.fixed.onnx", spikes, ["counts"])["counts"]
+    assert np.array_equal(counts, reference.run(program.network, spikes).scores)
+    # Spikes of 2 neurons, 2 counts and a class for each of 20 samples.
+    assert result["numbers_checked"] == 20 * (4 * 2 + 2 + 1)
+    assert result["layers"][0]["weight_bits"] == 8
+    assert "checked: 220 numbers" in capsys.readouterr().out
+
+
+def test_compile_gives_the_same_bytes_every_time(model_file: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        run(compile_command, model_file, "-o", folder)
+    for path in first.rglob("*.*"):
+        assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--weight-bits", "9"], "weight_bits must be in 2 .. 8, not 9"),
+        (["--state-bits", "5"], "--state-bits is 5"),
+        (["--lanes", "lif=3"], "layer 'lif' has 2 neurons, so it takes 1 .. 2 lanes, not 3"),
+        (["--lanes", "fc=1"], "lanes are given for 'fc', which is not a layer"),
+    ],
+)
+def test_failed_compile_writes_nothing(
+    arguments: list[str], text: str, model_file: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SpikeloomError) as raised:
+        run(compile_command, model_file, "-o", tmp_path / "out", *arguments)
+    assert text in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_refused_model_writes_nothing(bad_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpikeloomError, match="Relu node 'soft'") as raised:
+        run(compile_command, bad_file, "-o", tmp_path / "out")
+    assert raised.value.__notes__ == ["and 3 more; 'spikeloom check' lists them all"]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "spikes",
+    [np.full((4, 2, 3), 2), np.zeros((4, 2)), np.zeros((3, 2, 3)), np.zeros((4, 2, 5))],
+    ids=["not binary", "two axes", "another T", "another size"],
+)
+def test_spikes_that_do_not_fit_stop_the_compilation(
+    spikes: np.ndarray[Any, Any], model_file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "wrong.npz"
+    np.savez(path, spikes=spikes)
+    with pytest.raises(SpikeloomError, match="spikes"):
+        run(compile_command, model_file, "-o", tmp_path / "out", "--check", path)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"text", b"PK\x03\x04 cut"])
+def test_spikes_file_that_cannot_be_read_is_told(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "spikes.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SpikeloomError, match=r"spikes\.npz'"):
+        load_spikes(path)
+
+
+def test_pass_that_changes_spikes_is_named(
+    model_file: Path, spikes_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raise_thresholds(network: Network) -> Network:
+        (layer,) = network.layers
+        assert isinstance(layer.neuron, FixedNeuron)
+        neuron = replace(layer.neuron, threshold=layer.neuron.threshold * 4)
+        return replace(network, populations=(network.input, replace(layer, neuron=neuron)))
+
+    monkeypatch.setattr(passes, "PIPELINE", (*passes.PIPELINE, raise_thresholds))
+    with pytest.raises(
+        VerificationMismatch,
+        match=r"pass raise_thresholds changes what quantize made: layer 'lif', step \d, "
+        r"sample \d+, neuron \d: expected spike 1, got 0",
+    ):
+        run(compile_command, model_file, "-o", tmp_path / "out", "--check", spikes_file)
+    assert not (tmp_path / "out").exists()
+
+
+def test_unused_nodes_are_told(
+    parse_model: Parse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "idle.onnx"
+    path.write_bytes(parse_model(NODES + "idle = Relu (lif)" + COUNT).SerializeToString())
+    run(compile_command, path, "-o", tmp_path / "out")
+    assert "note: node 'idle' (Relu) is unused" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["lif", "lif=", "=3", "lif=two", "lif=1,lif=2", "lif=-1"])
+def test_lanes_of_another_form_are_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        compile_command.parse_lanes(text)
