@@ -37,6 +37,11 @@ class Difference:
             f"neuron {neuron}, signal {self.signal}: expected {self.expected}, got {self.got}"
         )
 
+    @property
+    def nanoseconds(self) -> int:
+        """About when the waveform shows it: a clock cycle takes 10 ns there."""
+        return self.cycle * 10
+
     def as_dict(self) -> dict[str, Any]:
         """The attributes by name."""
         return asdict(self)

@@ -11,7 +11,7 @@ from typing import Any
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.rtl.top import Accelerator
-from spikeloom.sim.toolchain import find_tool, run_command, tool_environment
+from spikeloom.sim.toolchain import OnLine, find_tool, run_command, tool_environment
 from spikeloom.sim.wrapper import BENCH, wrapper_verilog
 
 SIMULATORS = {"verilator": ("verilator", "g++", "make", "perl"), "icarus": ("iverilog",)}
@@ -75,13 +75,18 @@ def build_model(
 
 
 def run_bench(
-    simulator: str, directory: Path, configuration: dict[str, Any], waves: bool = False
+    simulator: str,
+    directory: Path,
+    configuration: dict[str, Any],
+    waves: bool = False,
+    on_line: OnLine = lambda line: None,
 ) -> dict[str, Any]:
     """Run `sim/bench.py` on a model made by `build_model` and give what it found.
 
     Parameters
     ----------
     configuration : of the bench, without the path of its result
+    on_line : gets the simulation's output, line by line
     """
     result = directory / "result.json"
     result.unlink(missing_ok=True)
@@ -99,14 +104,16 @@ def run_bench(
             "waves": waves,
         },
     }
-    log = _run_job(job, directory, "run")
+    log = _run_job(job, directory, "run", on_line)
     if not result.exists():
         raise SpikeloomError(f"the {simulator} simulation ended without a result; see {log}")
     outcome: dict[str, Any] = json.loads(result.read_text())
     return outcome
 
 
-def _run_job(job: dict[str, Any], directory: Path, stage: str) -> Path:
+def _run_job(
+    job: dict[str, Any], directory: Path, stage: str, on_line: OnLine = lambda line: None
+) -> Path:
     """Carry out a job in a process of its own."""
     path = directory / f"{stage}-job.json"
     path.write_text(json.dumps(job))
@@ -114,7 +121,7 @@ def _run_job(job: dict[str, Any], directory: Path, stage: str) -> Path:
     log = directory / f"{stage}.log"
     environment = tool_environment(*SIMULATORS[simulator]) | {"MAKEFLAGS": _MAKE_FLAGS}
     command = [sys.executable, "-m", "spikeloom.sim.simulator", str(path.resolve())]
-    run_command(f"{simulator} ({stage})", command, environment, directory, log)
+    run_command(f"{simulator} ({stage})", command, environment, directory, log, on_line)
     return log
 
 

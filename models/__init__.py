@@ -1,0 +1,1 @@
+"""Training spiking networks in PyTorch and exporting them to ONNX."""

@@ -1,0 +1,160 @@
+"""Layers of neurons as torch modules. Time is axis 0, batch is axis 1.
+
+Linear layers are torch's own (`torch.nn.Linear` on `[T, N, K]`); what stands here is what torch
+does not have. During an ONNX export a layer of neurons becomes one node `spikeloom::Neuron`.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.operator import DOMAIN, VERSION
+from spikeloom.models import neuron
+from spikeloom.models.neuron import Compare, Parameters, Reset, Rule, SpikeFunction
+from spikeloom.models.surrogates import Rectangle
+
+Value = float | Tensor
+
+
+class Spiking(nn.Module):
+    """A layer of leaky integrate-and-fire neurons over a whole window, from rest.
+
+    Takes currents and gives spikes, both `[T, N, ...]`.
+
+    Parameters
+    ----------
+    beta, threshold, alpha : see `spikeloom.models.neuron.Parameters`; a number or a tensor that
+        broadcasts to `[N, ...]` is fixed, an `nn.Parameter` is learned
+    reset, compare, fire, single_spike : see `spikeloom.models.neuron.Rule`
+    spike : how gradients pass through a spike
+
+    Raises
+    ------
+    SpikeloomError
+        If a decay lies outside [0, 1] or a threshold is not above 0.
+    """
+
+    alpha: Tensor
+    beta: Tensor
+    threshold: Tensor
+
+    def __init__(
+        self,
+        beta: Value = 0.5,
+        threshold: Value = 1.0,
+        alpha: Value = 0.0,
+        *,
+        reset: Reset = "zero",
+        compare: Compare = ">",
+        fire: bool = True,
+        single_spike: bool = False,
+        spike: SpikeFunction | None = None,
+    ) -> None:
+        super().__init__()
+        self.rule = Rule(reset, compare, fire, single_spike)
+        self.spike = spike or Rectangle()
+        for name, value in (("alpha", alpha), ("beta", beta), ("threshold", threshold)):
+            _check_range(name, value)
+            if isinstance(value, nn.Parameter):
+                self.register_parameter(name, value)
+            else:
+                self.register_buffer(name, torch.as_tensor(value, dtype=torch.get_default_dtype()))
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Spikes of the window, shape and type of `current`."""
+        return self.integrate(current)[0]
+
+    def integrate(self, current: Tensor) -> tuple[Tensor, Tensor]:
+        """Spikes and membranes before the reset, each of the shape of `current`."""
+        parameters = Parameters(self.alpha, self.beta, self.threshold)
+        if torch.onnx.is_in_onnx_export():
+            return _node(current, parameters, self.rule)
+        state = neuron.rest(current[0])
+        spikes, potentials = [], []
+        for now in current:
+            result = neuron.step(now, state, parameters, self.rule, self.spike)
+            state = result.state
+            spikes.append(result.spikes)
+            potentials.append(result.potential)
+        return torch.stack(spikes), torch.stack(potentials)
+
+    def extra_repr(self) -> str:
+        shown = (f"{name}={_describe(getattr(self, name))}" for name in Parameters._fields)
+        return f"{', '.join(shown)}, {self.rule}"
+
+
+class SpikeCount(nn.Module):
+    """The readout: how often each neuron spiked, `[T, N, ...]` to `[N, ...]`."""
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Number of spikes over the window."""
+        return spikes.sum(0)
+
+
+class Recorded(NamedTuple):
+    """A module's output and, per layer of neurons, its spikes `[T, N, ...]`."""
+
+    output: Tensor
+    spikes: dict[str, Tensor]
+
+
+def record_spikes(module: nn.Module, spikes: Tensor) -> Recorded:
+    """Run a module and keep the spikes of every `Spiking` layer.
+
+    A layer is named by its path in the module; the second use of a shared layer adds `#2`, and so
+    on. `spikeloom.models.export` names the nodes of the ONNX file in the same way.
+    """
+    kept: dict[str, Tensor] = {}
+
+    def hook(path: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def keep(layer: nn.Module, arguments: tuple[Tensor, ...], result: Tensor) -> None:
+            uses = sum(name.partition("#")[0] == path for name in kept)
+            kept[path if uses == 0 else f"{path}#{uses + 1}"] = result.detach()
+
+        return keep
+
+    handles = [
+        layer.register_forward_hook(hook(path))
+        for path, layer in module.named_modules()
+        if isinstance(layer, Spiking)
+    ]
+    try:
+        return Recorded(module(spikes), kept)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _node(current: Tensor, parameters: Parameters, rule: Rule) -> tuple[Tensor, Tensor]:
+    spikes, membranes = torch.onnx.ops.symbolic_multi_out(
+        f"{DOMAIN}::Neuron",
+        (current, *parameters),
+        attrs={
+            "reset": rule.reset,
+            "compare": rule.compare,
+            "fire": int(rule.fire),
+            "single_spike": int(rule.single_spike),
+        },
+        dtypes=(current.dtype, current.dtype),
+        shapes=(current.shape, current.shape),
+        version=VERSION,
+    )
+    return spikes, membranes
+
+
+def _check_range(name: str, value: Value) -> None:
+    tensor = torch.as_tensor(value).detach()
+    if name == "threshold":
+        legal, wanted = tensor > 0, "> 0"
+    else:
+        legal, wanted = (tensor >= 0) & (tensor <= 1), "0 .. 1"
+    if not bool((legal & tensor.isfinite()).all()):
+        wrong = tensor[~(legal & tensor.isfinite())].flatten()[0].item()
+        raise SpikeloomError(f"{name} of a layer of neurons is {wrong:g}; wanted {wanted}")
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{tensor.item():g}" if tensor.numel() == 1 else f"tensor{tuple(tensor.shape)}"

@@ -1,0 +1,78 @@
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.models import checkpoint
+from spikeloom.models.recipes import find
+from spikeloom.models.train import Epoch, Trained, train
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    return train(replace(find("digits"), epochs=1, layers=(64, 8, 10), steps=2))
+
+
+def test_checkpoint_brings_back_weights_and_recipe(trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    checkpoint.save(trained, path)
+    loaded = checkpoint.load(path)
+    assert loaded.recipe == trained.recipe
+    assert loaded.test_accuracy == trained.test_accuracy
+    assert loaded.validation_accuracy == trained.best.accuracy
+    for name, tensor in trained.module.state_dict().items():
+        assert torch.equal(tensor, loaded.module.state_dict()[name])
+
+
+def test_checkpoint_is_the_same_every_time(trained: Trained, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        checkpoint.save(trained, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_files_that_are_no_checkpoints_are_refused(trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    with pytest.raises(SpikeloomError, match="does not exist"):
+        checkpoint.load(path)
+    checkpoint.save(trained, path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(SpikeloomError, match="is not a safetensors file, or is cut short"):
+        checkpoint.load(path)
+    safetensors.torch.save_file({"weight": torch.zeros(2)}, path)
+    with pytest.raises(SpikeloomError, match="is not a Spikeloom checkpoint: KeyError"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"checkpoint 1", b"checkpoint 9", "another format than 'spikeloom checkpoint 1'"),
+        (b"[64, 8, 10]", b"[64, 9, 10]", "RuntimeError: Error"),
+        (b'threshold\\"', b'thrashold\\"', "TypeError"),
+    ],
+)
+def test_altered_headers_are_refused(
+    trained: Trained, tmp_path: Path, old: bytes, new: bytes, message: str
+) -> None:
+    path = tmp_path / "net.safetensors"
+    checkpoint.save(trained, path)
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    with pytest.raises(SpikeloomError, match=message) as caught:
+        checkpoint.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_metrics_are_one_line_per_epoch(trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    checkpoint.write_metrics(trained.epochs, path)
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert tuple(rows[0]) == Epoch._fields
+    assert [Epoch(int(row.pop("epoch")), *map(float, row.values())) for row in rows] == list(
+        trained.epochs
+    )

@@ -1,0 +1,107 @@
+"""The commands `spikeloom train` and `spikeloom export`."""
+
+import argparse
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.sim.cli import export, train
+from spikeloom.sim.cli.console import Console
+
+MODEL = """
+from torch import nn
+from spikeloom.models.layers import SpikeCount, Spiking
+
+def build():
+    return nn.Sequential(nn.Linear(6, 3), Spiking(threshold=0.1), SpikeCount())
+
+def wide():
+    return nn.Sequential(nn.Flatten(2), nn.Linear(6, 3), Spiking(), SpikeCount())
+"""
+
+
+def call(command: ModuleType, *arguments: object) -> dict[str, Any]:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    args = parser.parse_args([str(item) for item in arguments])
+    result: dict[str, Any] = command.run(args, Console())
+    json.dumps(result)
+    return result
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a short training wrote."""
+    path = tmp_path_factory.mktemp("trained")
+    call(train, "digits", "--epochs", 2, "--seed", 5, "-o", path)
+    return path
+
+
+def test_train_writes_its_files(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} == {
+        "digits.safetensors",
+        "digits.onnx",
+        "metrics.csv",
+        "learning_curve.png",
+        "test.npz",
+    }
+    with np.load(folder / "test.npz") as test:
+        assert test["spikes"].shape == (8, 360, 64)
+        assert test["spikes"].dtype == np.uint8
+        assert test["labels"].shape == (360,)
+    assert (folder / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert len((folder / "metrics.csv").read_text().splitlines()) == 3
+
+
+def test_export_of_a_checkpoint_gives_the_file_of_the_training(
+    folder: Path, tmp_path: Path
+) -> None:
+    result = call(export, folder / "digits.safetensors", "-o", tmp_path / "again.onnx")
+    assert (tmp_path / "again.onnx").read_bytes() == (folder / "digits.onnx").read_bytes()
+    assert result["spikes_compared"] == {"hidden1": 8 * 360 * 64, "output": 8 * 360 * 10}
+
+
+def test_export_of_a_users_model(tmp_path: Path) -> None:
+    source, out = tmp_path / "mymodel.py", tmp_path / "out" / "net.onnx"
+    source.write_text(MODEL)
+    result = call(export, f"{source}:wide", "--steps", 5, "--inputs", "2x3", "-o", out)
+    assert result["inputs"] == [2, 3]
+    assert onnx.load(out).graph.name == "net"
+
+
+def test_train_lists_recipes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(train, "--list")["recipes"][0]["name"] == "digits"
+    assert "64-64-10" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        (train, ["digit"], "no recipe 'digit'; did you mean 'digits'"),
+        (train, [], "no recipe named"),
+        (train, ["digits", "--epochs", "0"], "epochs = 0; wanted >= 1"),
+        (export, ["mymodel.py:build"], "needs --steps and --inputs"),
+        (export, ["mymodel.py:build", "--steps", "0", "--inputs", "6"], "T = 0 time steps"),
+        (export, ["mymodel.py:build", "--steps", "5", "--inputs", "7"], "fails on an input"),
+        (export, ["net.safetensors"], "does not exist"),
+        (export, ["net.safetensors", "--steps", "5"], "--steps does not go with a checkpoint"),
+    ],
+)
+def test_wrong_arguments_write_nothing(
+    command: ModuleType,
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mymodel.py").write_text(MODEL)
+    with pytest.raises(SpikeloomError, match=message):
+        call(command, *arguments, "-o", "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["mymodel.py"]

@@ -1,0 +1,63 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.models.layers import SpikeCount, Spiking, record_spikes
+
+
+def test_parameters_may_differ_per_neuron() -> None:
+    layer = Spiking(beta=torch.tensor([0.0, 1.0]), threshold=torch.tensor([0.5, 3.5]))
+    spikes, membranes = layer.integrate(torch.ones(4, 1, 2))
+    assert spikes[:, 0].T.tolist() == [[1, 1, 1, 1], [0, 0, 0, 1]]
+    assert membranes[:, 0].T.tolist() == [[1, 1, 1, 1], [1, 2, 3, 4]]
+
+
+def test_only_parameters_are_learned_but_all_are_saved() -> None:
+    layer = Spiking(beta=nn.Parameter(torch.tensor(0.5)), threshold=0.3)
+    assert [name for name, _ in layer.named_parameters()] == ["beta"]
+    assert set(layer.state_dict()) == {"alpha", "beta", "threshold"}
+    layer(torch.full((3, 2, 4), 0.25)).sum().backward()
+    assert layer.beta.grad is not None
+    assert layer.beta.grad.item() != 0
+
+
+def test_windows_start_from_rest() -> None:
+    layer = Spiking(0.9, 0.3)
+    currents = torch.rand(6, 3, 5, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(layer(currents), layer(currents))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"beta": 1.5}, "beta of a layer of neurons is 1.5; wanted 0 .. 1"),
+        ({"alpha": -0.1}, "alpha of a layer of neurons is -0.1; wanted 0 .. 1"),
+        ({"threshold": 0.0}, "threshold of a layer of neurons is 0; wanted > 0"),
+        ({"threshold": torch.tensor([1.0, float("nan")])}, "is nan; wanted > 0"),
+        ({"threshold": float("inf")}, "is inf; wanted > 0"),
+    ],
+)
+def test_illegal_parameters_are_refused(arguments: dict[str, float], message: str) -> None:
+    with pytest.raises(SpikeloomError, match=message):
+        Spiking(**arguments)  # type: ignore[arg-type]
+
+
+def test_spike_count_sums_over_time() -> None:
+    spikes = torch.tensor([[[1.0, 0.0]], [[1.0, 1.0]]])
+    assert SpikeCount()(spikes).tolist() == [[2, 1]]
+
+
+def test_recorded_spikes_are_named_by_path_and_use() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = nn.Sequential(Spiking(threshold=0.5))
+
+        def forward(self, spikes: Tensor) -> Tensor:
+            result: Tensor = self.block(2 * self.block(spikes)).sum(0)
+            return result
+
+    recorded = record_spikes(Twice(), torch.ones(3, 1, 2))
+    assert list(recorded.spikes) == ["block.0", "block.0#2"]
+    assert recorded.output.tolist() == [[3, 3]]
