@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.folding import Budget
 
 if TYPE_CHECKING:
     from amaranth.build.plat import TemplatedPlatform
@@ -37,6 +38,7 @@ class Part:
     synthesis : yosys' command for the family
     place_and_route : the program and the options that name the part
     capacity : number of cells by the name of the resource
+    budget : what the folding may plan with
     """
 
     name: str
@@ -44,6 +46,7 @@ class Part:
     place_and_route: tuple[str, ...]
     resources: tuple[Resource, ...]
     capacity: MappingProxyType[str, int]
+    budget: Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ LFE5U_85F = Part(
             "multipliers (18x18)": 156,
         }
     ),
+    budget=Budget(luts=83_640, blocks=208, block_width=36, block_depth=512),
 )
 
 ICE40UP5K = Part(
@@ -124,6 +128,7 @@ ICE40UP5K = Part(
             "multipliers (16x16)": 8,
         }
     ),
+    budget=Budget(luts=5_280, blocks=30, block_width=16, block_depth=256),
 )
 
 BOARDS = (

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """How many clock cycles a sample takes, counted on the cycle model, and the least it could take."""
 
 from dataclasses import dataclass
@@ -130,9 +131,7 @@ def lower_bound(program: Program, spikes: Spikes) -> IntArray:
 def _wait_until_idle(model: AcceleratorModel) -> None:
     """Clock away what follows a reset or the sample before."""
     idle = Activity.IDLE.value
-    while not (
-        model.readout.ready and all(layer.engine.state == idle for layer in model.layers)
-    ):
+    while not (model.readout.ready and all(layer.engine.state == idle for layer in model.layers)):
         model.clock(None, False, True)
 
 

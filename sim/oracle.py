@@ -1,7 +1,5 @@
 """Running ONNX files in stock onnxruntime: the oracle that nobody here wrote."""
 
-import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -114,32 +112,6 @@ def compare_fixed(network: Network, model: onnx.ModelProto | Path, spikes: NDArr
             )
         compared += wanted_readout.size
     return compared
-
-
-def load_spikes(path: Path) -> NDArray[np.uint8]:
-    """Read input spikes: the array `spikes` of an NPZ file, 0 and 1, shape (T, N, inputs).
-
-    Raises
-    ------
-    SpikeloomError
-        If the file is missing or not an NPZ file, has no such array, or holds other numbers.
-    """
-    try:
-        # Read as bytes first: numpy leaves the file open when it is not an NPZ file.
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile) or "spikes" not in file:
-                raise SpikeloomError(f"'{path}' has no array 'spikes'")
-            spikes = file["spikes"]
-    except OSError as error:
-        raise SpikeloomError(f"cannot read spikes from '{path}': {error.strerror}") from error
-    except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise SpikeloomError(f"'{path}' is not an NPZ file with an array 'spikes'") from error
-    if spikes.ndim != 3 or not np.isin(spikes, (0, 1)).all():
-        raise SpikeloomError(
-            f"'{path}' holds spikes of shape {spikes.shape} and type {spikes.dtype}; wanted "
-            "0 and 1, shape (T, samples, inputs)"
-        )
-    return spikes.astype(np.uint8)
 
 
 def first_difference(expected: NDArray[Any], got: NDArray[Any]) -> tuple[int, ...] | None:

@@ -80,8 +80,8 @@ def run_bench(
     configuration: dict[str, Any],
     waves: bool = False,
     on_line: OnLine = lambda line: None,
-) -> dict[str, Any]:
-    """Run `sim/bench.py` on a model made by `build_model` and give what it found.
+) -> list[dict[str, Any]]:
+    """Run `sim/bench.py` on a model made by `build_model`; gives what each of its runs found.
 
     Parameters
     ----------
@@ -107,8 +107,8 @@ def run_bench(
     log = _run_job(job, directory, "run", on_line)
     if not result.exists():
         raise SpikeloomError(f"the {simulator} simulation ended without a result; see {log}")
-    outcome: dict[str, Any] = json.loads(result.read_text())
-    return outcome
+    outcomes: list[dict[str, Any]] = json.loads(result.read_text())
+    return outcomes
 
 
 def _run_job(

@@ -31,6 +31,13 @@ def input_words(network: Network, spikes: Spikes) -> list[Word]:
     return words
 
 
+def with_extremes(spikes: Spikes) -> Spikes:
+    """The samples, then one without any spike and one in which every input spikes at every step."""
+    steps, _, inputs = spikes.shape
+    silent, busy = (np.full((steps, 1, inputs), value, np.uint8) for value in (0, 1))
+    return np.concatenate([spikes, silent, busy], axis=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Pauses:
     """Random pauses of a stream's two sides.

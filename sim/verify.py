@@ -110,20 +110,25 @@ def verify(
         if PROGRESS in line:
             on_sample()
 
-    outcomes = []
+    configuration = {
+        "program": str((directory / "program.safetensors").resolve()),
+        "spikes": str((directory / "spikes.npz").resolve()),
+        "probe": probe,
+        "runs": [
+            {"pauses": pause.as_dict(), "reset_after": RESET_AFTER if index else 0}
+            for index, pause in enumerate(pauses)
+        ],
+    }
+    outcomes = run_bench(simulator, directory, configuration, waves, on_line)
     numbers = 0
-    for index, pause in enumerate(pauses):
-        configuration = {
-            "program": str((directory / "program.safetensors").resolve()),
-            "spikes": str((directory / "spikes.npz").resolve()),
-            "pauses": pause.as_dict(),
-            "probe": probe,
-            "reset_after": RESET_AFTER if index else 0,
-        }
-        outcome = run_bench(simulator, directory, configuration, waves, on_line)
-        outcomes.append(outcome)
+    for outcome in outcomes:
         if outcome["difference"] is not None:
             raise _mismatch(simulator, Difference(**outcome["difference"]), directory, waves)
+        if outcome["stuck"]:
+            # Model and RTL agree at every clock edge, so both have lost an event.
+            raise VerificationMismatch(
+                f"model and RTL are stuck at cycle {outcome['cycles']}: a result is missing"
+            )
         numbers += _compare_with_reference(program, outcome, expected)
     cycles = sum(outcome["cycles"] for outcome in outcomes)
     return Verdict(

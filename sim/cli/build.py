@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spikeloom.compiler.program import Program
     from spikeloom.compiler.reference import Spikes
     from spikeloom.sim.boards import Board
+    from spikeloom.sim.latency import Cycles
     from spikeloom.sim.synthesis import BuildReport
 
 HELP = "build the bitstream of a model for a board"
@@ -50,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--spikes",
         type=Path,
         metavar="FILE",
-        help="an NPZ file with an array 'spikes' of 0 and 1, shape (T, samples, inputs): tell the "
-        f"cycles per sample, the mean over the first {LATENCY_SAMPLES}",
+        help="an NPZ file with an array 'spikes' of 0 and 1, shape (T, samples, inputs), or a CSV "
+        f"file of events: tell the cycles per sample, the mean over the first {LATENCY_SAMPLES}",
     )
 
 
@@ -80,7 +81,7 @@ def load_program(path: Path, board: "Board", lanes: dict[str, int] | None) -> "P
     if lanes is None:
         from spikeloom.compiler.folding import fit_lanes
 
-        lanes = fit_lanes(network, board.part.capacity)
+        lanes = fit_lanes(network, board.part.budget)
     return Program(network, lanes)
 
 
@@ -95,13 +96,12 @@ def build_program(
     """
     from spikeloom.rtl.board import BoardShell
     from spikeloom.rtl.top import Accelerator
-    from spikeloom.sim.latency import count_cycles
+    from spikeloom.sim.latency import measure
     from spikeloom.sim.synthesis import PACK, PLACE_AND_ROUTE, SYNTHESISE, build
 
     samples = None if spikes is None else _read_samples(program, spikes)
-    accelerator = Accelerator(program)
-    cycles = None if samples is None else float(count_cycles(accelerator, samples).mean())
-    shell = BoardShell(accelerator, program.network.steps, board.clock_hz, board.baud)
+    cycles = None if samples is None else measure(program, samples)
+    shell = BoardShell(Accelerator(program), program.network.steps, board.clock_hz, board.baud)
     stages = (SYNTHESISE, PLACE_AND_ROUTE, PACK)
     with console.progress(f"build {program.network.name} for {board.name}", len(stages)) as advance:
         begun: list[str] = []
@@ -121,25 +121,26 @@ def build_program(
 
 
 def _read_samples(program: "Program", path: Path) -> "Spikes":
-    from spikeloom.compiler.reference import check_spikes
-    from spikeloom.sim.oracle import load_spikes
+    from spikeloom.sim.spike_files import read_spikes
 
-    spikes = load_spikes(path)
-    check_spikes(program.network, spikes)
+    spikes = read_spikes(path, program.network).spikes
     if not spikes.shape[1]:
         raise SpikeloomError(f"'{path}' holds no samples")
     return spikes[:, :LATENCY_SAMPLES]
 
 
-def _latency(report: "BuildReport", cycles: float) -> dict[str, float]:
-    return {
-        "cycles_per_sample": cycles,
-        "microseconds_per_sample": cycles / (report.board.clock_hz / 1e6),
-        "microseconds_per_sample_at_fmax": cycles / report.placement.slowest_mhz,
-    }
+def _latency(report: "BuildReport", cycles: "Cycles") -> dict[str, float]:
+    """Mean cycles per sample and the time that they take: alone, and in a stream of samples."""
+    figures: dict[str, float] = {}
+    for name, counted in (("latency", cycles.to_class), ("pipelined", cycles.pipelined)):
+        mean = float(counted.mean())
+        figures[f"{name}_cycles"] = mean
+        figures[f"{name}_microseconds"] = mean / (report.board.clock_hz / 1e6)
+        figures[f"{name}_microseconds_at_fmax"] = mean / report.placement.slowest_mhz
+    return figures
 
 
-def _print(report: "BuildReport", cycles: float | None, console: Console) -> None:
+def _print(report: "BuildReport", cycles: "Cycles | None", console: Console) -> None:
     board, placement = report.board, report.placement
     rows = [
         (item.resource, f"{item.used:,}", f"{item.available:,}", f"{item.percent:.1f} %")
@@ -151,9 +152,11 @@ def _print(report: "BuildReport", cycles: float | None, console: Console) -> Non
     clocks = ", ".join(f"{name} {mhz:.1f} MHz" for name, mhz in placement.fmax_mhz.items())
     console.say(f"highest clock: {clocks}; the board's: {board.clock_hz / 1e6:g} MHz")
     if cycles is not None:
-        latency = _latency(report, cycles)
-        console.say(
-            f"per sample: {cycles:.1f} cycles, {latency['microseconds_per_sample']:.2f} us at the "
-            f"board's clock, {latency['microseconds_per_sample_at_fmax']:.2f} us at the highest"
-        )
+        figures = _latency(report, cycles)
+        for name, text in (("latency", "latency"), ("pipelined", "per sample in a stream")):
+            console.say(
+                f"{text}: {figures[f'{name}_cycles']:.1f} cycles, "
+                f"{figures[f'{name}_microseconds']:.2f} us at the board's clock, "
+                f"{figures[f'{name}_microseconds_at_fmax']:.2f} us at the highest"
+            )
     console.say(f"wrote {report.bitstream}")

@@ -70,8 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--check",
         type=Path,
         metavar="SPIKES",
-        help="an NPZ file with an array 'spikes' of 0 and 1, shape (T, samples, inputs): run them "
-        "after each integer pass and in onnxruntime, and stop at the first difference",
+        help="an NPZ file with an array 'spikes' of 0 and 1, shape (T, samples, inputs), or a CSV "
+        "file of events: run them after each integer pass and in onnxruntime, and stop at the "
+        "first difference",
     )
 
 
@@ -93,16 +94,15 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     oracle = fixed_model(fixed)
     compared = None
     if args.check is not None:
-        from spikeloom.compiler.reference import check_spikes
+        from spikeloom.sim.spike_files import read_spikes
 
         try:
-            from spikeloom.sim.oracle import compare_fixed, load_spikes
+            from spikeloom.sim.oracle import compare_fixed
         except ImportError as error:
             raise ToolMissing(
                 f"--check needs {error.name}; install it with 'pip install spikeloom[verify]'"
             ) from error
-        spikes = load_spikes(args.check)
-        check_spikes(fixed, spikes)
+        spikes = read_spikes(args.check, fixed).spikes
         _compare_passes(stages, spikes)
         compared = compare_fixed(fixed, oracle, spikes)
 

@@ -1,0 +1,178 @@
+"""Measure what a program costs.
+
+  density    clock cycles per time step against the share of inputs that spike
+  software   samples per second of the integer reference, clock cycles per second of the cycle model
+
+Cycles are exact and the same on every machine. Rates depend on the machine: compare only those of
+one run.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.sim.cli.console import Console
+
+HELP = "measure cycles against density, or the software's speed"
+
+BATCHES = (1, 64, 256, 3600)
+
+SPIKER = (
+    "reference, another network and not measured in this run: Spiker+ 2.0.3, 784-128-10, takes "
+    "1,085 cycles per time step whether 1 % or 100 % of its inputs spike"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's measurements, each with arguments of its own."""
+    measurements = parser.add_subparsers(dest="measurement", metavar="MEASUREMENT", required=True)
+    density = _add(measurements, "density", _density, "cycles per time step against density")
+    density.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        default=argparse.SUPPRESS,
+        help="draw the curve into NAME-density.png in this folder",
+    )
+    density.add_argument(
+        "--samples", type=int, default=32, metavar="N", help="samples per density, >= 1"
+    )
+    density.add_argument("--seed", type=int, default=0, metavar="S", help="of the spikes, >= 0")
+    software = _add(measurements, "software", _software, "speed of the software, on SPIKES")
+    software.add_argument("spikes", type=Path, metavar="SPIKES", help="the input, .npz or .csv")
+
+
+def _add(
+    measurements: Any,
+    name: str,
+    measure: Callable[[argparse.Namespace, Console], dict[str, Any]],
+    text: str,
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = measurements.add_parser(
+        name,
+        help=text,
+        description=measure.__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("program", type=Path, metavar="PROGRAM", help="the program file")
+    # Every command takes these two behind its other arguments; without a default they leave alone
+    # what was said in front of the measurement's name.
+    for flags, what in ((("--json",), "the result as JSON"), (("-v", "--verbose"), "more detail")):
+        parser.add_argument(
+            *flags, action="store_true", default=argparse.SUPPRESS, help=f"print {what}"
+        )
+    parser.set_defaults(measure=measure)
+    return parser
+
+
+def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Carry out the measurement named."""
+    result: dict[str, Any] = args.measure(args, console)
+    return result
+
+
+def _density(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Count cycles under random spikes, samples following on each other without a gap."""
+    from spikeloom.compiler.program import Program
+    from spikeloom.sim import benchmarks, pictures
+
+    for name, least in (("samples", 1), ("seed", 0)):
+        value = getattr(args, name)
+        if value < least:
+            raise SpikeloomError(f"--{name} is {value}; wanted >= {least}")
+    program = Program.load(args.program)
+    densities = benchmarks.DENSITIES_PERCENT
+    with console.progress("count cycles", len(densities)) as advance:
+        rows = benchmarks.sweep_density(program, args.samples, args.seed, advance)
+    line = benchmarks.fit_line(rows)
+    data = f"random spikes, seed {args.seed}, {args.samples} samples per density"
+    result = {
+        "circumstances": benchmarks.circumstances(program) | {"data": data},
+        "rows": [asdict(row) for row in rows],
+        "line": asdict(line),
+        "reference": SPIKER,
+    }
+    _say_circumstances(result["circumstances"], console)
+    console.table(
+        "clock cycles per time step, samples in a stream",
+        ("inputs that spike", "input events", "hidden events", "cycles", "lower bound", "line"),
+        [
+            (
+                f"{row.density_percent:g} %",
+                round(row.events_per_step, 2),
+                round(row.hidden_events_per_step, 2),
+                round(row.cycles_per_step, 2),
+                round(row.bound_per_step, 2),
+                round(line.cycles_at_rest + line.cycles_per_event * row.events_per_step, 2),
+            )
+            for row in rows
+        ],
+    )
+    console.say(
+        f"line of least squares: {line.cycles_at_rest:.2f} cycles + {line.cycles_per_event:.3f} "
+        f"per input event; the farthest count is {line.largest_deviation_percent:.1f} % off it"
+    )
+    console.say(SPIKER)
+    if "out" in args:
+        name = program.network.name
+        picture = args.out / f"{name}-density.png"
+        lanes = ", ".join(f"{core.name} {core.lanes}" for core in program.cores)
+        pictures.density_plot(rows, line, picture, f"{name}, lanes: {lanes}")
+        console.say(f"wrote {picture}")
+        result["picture"] = str(picture)
+    return result
+
+
+def _software(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Time the integer reference against a plain numpy loop in floats, and the cycle model."""
+    from spikeloom.compiler import reference
+    from spikeloom.compiler.program import Program
+    from spikeloom.sim import benchmarks
+    from spikeloom.sim.spike_files import read_spikes
+
+    program = Program.load(args.program)
+    network = program.network
+    spikes = read_spikes(args.spikes, network).spikes
+    samples = spikes.shape[1]
+    if not samples:
+        raise SpikeloomError(f"'{args.spikes}' holds no samples")
+    scores = benchmarks.run_in_floats(network, spikes)
+    equal = int((scores.argmax(axis=1) == reference.run(network, spikes).classes).sum())
+    with console.progress("measure rates", len(BATCHES) + 1) as advance:
+        rows = []
+        for batch in BATCHES:
+            rows.append(benchmarks.measure_rate(network, spikes, batch))
+            advance(1)
+        cycles = benchmarks.measure_cycle_model(program, spikes)
+        advance(1)
+    data = f"{args.spikes.name}, {samples} samples, {spikes.mean():.1%} of the inputs spike"
+    result = {
+        "circumstances": benchmarks.circumstances(program) | {"data": data, "seed": None},
+        "rows": [asdict(row) | {"ratio": row.ratio} for row in rows],
+        "samples_of_equal_class": equal,
+        "cycle_model_cycles_per_second": cycles,
+    }
+    _say_circumstances(result["circumstances"], console)
+    console.table(
+        "samples per second",
+        ("batch", "integer reference", "plain numpy loop in floats", "ratio"),
+        [
+            (row.batch, round(row.reference), round(row.float_loop), round(row.ratio, 2))
+            for row in rows
+        ],
+    )
+    console.say(f"the loop gives the class of the reference in {equal:,} of {samples:,} samples")
+    console.say(f"cycle model: {cycles:,.0f} clock cycles per second")
+    return result
+
+
+def _say_circumstances(circumstances: dict[str, Any], console: Console) -> None:
+    for name, value in circumstances.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {item}" for key, item in value.items())
+        if value is not None:
+            console.say(f"{name.replace('_', ' ')}: {value}")
