@@ -115,9 +115,11 @@ LFE5U_85F = Part(
     budget=Budget(luts=83_640, blocks=208, block_width=36, block_depth=512),
 )
 
+# Without yosys' option -dsp, which puts either all products into the 8 multipliers or fails: there
+# is one product per lane.
 ICE40UP5K = Part(
     name="iCE40UP5K-SG48",
-    synthesis="synth_ice40 -dsp",
+    synthesis="synth_ice40",
     place_and_route=("nextpnr-ice40", "--up5k", "--package", "sg48"),
     resources=ICE40,
     capacity=MappingProxyType(

@@ -10,7 +10,7 @@ from spikeloom.compiler import reference
 from spikeloom.compiler.fixed import IntArray
 from spikeloom.compiler.program import Program
 from spikeloom.compiler.reference import Spikes
-from spikeloom.rtl.synapses import Activity
+from spikeloom.rtl.synapses import IDLE
 from spikeloom.rtl.top import Accelerator, AcceleratorModel
 from spikeloom.sim.stimulus import Word, input_words
 
@@ -101,7 +101,8 @@ def pipelined_cycles(program: Program, spikes: Spikes) -> IntArray:
     _wait_until_idle(model)
     words = input_words(program.network, stream)
     results = _result_cycles(model, words, samples=stream.shape[1])
-    return np.diff(np.asarray([to_class for to_class, _ in results], np.int64))
+    classes = np.asarray([class_cycle for class_cycle, _ in results], np.int64)
+    return classes[1:] - classes[:-1]
 
 
 def lower_bound(program: Program, spikes: Spikes) -> IntArray:
@@ -130,8 +131,7 @@ def lower_bound(program: Program, spikes: Spikes) -> IntArray:
 
 def _wait_until_idle(model: AcceleratorModel) -> None:
     """Clock away what follows a reset or the sample before."""
-    idle = Activity.IDLE.value
-    while not (model.readout.ready and all(layer.engine.state == idle for layer in model.layers)):
+    while not (model.readout.ready and all(layer.engine.state == IDLE for layer in model.layers)):
         model.clock(None, False, True)
 
 

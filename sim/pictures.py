@@ -193,7 +193,7 @@ def _draw_spikes(axes: Axes, spikes: np.ndarray[Any, Any], winner: int | None) -
     """One stroke per spike; `winner` is the neuron whose spikes are marked."""
     steps, neurons = spikes.shape
     step, neuron = np.nonzero(spikes)
-    colours = np.where(neuron == winner, WINNER, SPIKES) if winner is not None else SPIKES
+    colours = [WINNER if index == winner else SPIKES for index in neuron.tolist()]
     axes.vlines(
         step,
         neuron - 0.4,

@@ -19,7 +19,8 @@ from spikeloom.compiler.program import Program
 from spikeloom.sim.cli import check as check_command
 from spikeloom.sim.cli import compile as compile_command
 from spikeloom.sim.cli.console import Console
-from spikeloom.sim.oracle import load_spikes, run_model
+from spikeloom.sim.oracle import run_model
+from spikeloom.sim.spike_files import read_spikes
 
 Parse = Callable[..., onnx.ModelProto]
 
@@ -108,7 +109,7 @@ def test_compile_writes_program_oracle_and_passes(
     assert program.lanes == {"lif": 1}
     text = (out / "passes/05-bound_accumulators.txt").read_text(encoding="utf-8")
     assert text == f"{program.network}\n"
-    spikes = load_spikes(spikes_file)
+    spikes = read_spikes(spikes_file, program.network).spikes
     counts = run_model(out / "small.fixed.onnx", spikes, ["counts"])["counts"]
     assert np.array_equal(counts, reference.run(program.network, spikes).scores)
     # Spikes of 2 neurons, 2 counts and a class for each of 20 samples.
@@ -163,15 +164,6 @@ def test_spikes_that_do_not_fit_stop_the_compilation(
     with pytest.raises(SpikeloomError, match="spikes"):
         run(compile_command, model_file, "-o", tmp_path / "out", "--check", path)
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("content", [None, b"", b"text", b"PK\x03\x04 cut"])
-def test_spikes_file_that_cannot_be_read_is_told(content: bytes | None, tmp_path: Path) -> None:
-    path = tmp_path / "spikes.npz"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(SpikeloomError, match=r"spikes\.npz'"):
-        load_spikes(path)
 
 
 def test_pass_that_changes_spikes_is_named(

@@ -8,87 +8,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from networks import LayerOptions, fixed_networks, random_network, random_spikes
 from spikeloom.compiler.errors import SpikeloomError, VerificationMismatch
 from spikeloom.compiler.fixed import Reset
 from spikeloom.compiler.fixed_onnx import fixed_model
-from spikeloom.compiler.ir import Network, Neuron, Population, Precision, Projection, Readout
-from spikeloom.compiler.passes import lower
+from spikeloom.compiler.ir import Network, Neuron, Population, Projection, Readout
 from spikeloom.sim.oracle import compare_fixed, run_model
 
 
-def random_network(
-    seed: int,
-    sizes: list[int],
-    steps: int,
-    resets: list[Reset],
-    precision: Precision,
-    skip: bool = False,
-) -> Network:
-    """A lowered chain of dense layers; with `skip`, the input also projects onto the last one."""
-    random = np.random.default_rng(seed)
-    names = ["input", *(f"layer{number}" for number in range(1, len(sizes)))]
-    populations = [Population("input", (sizes[0],), None, "spikes")]
-    projections = []
-    for number, reset in enumerate(resets, start=1):
-        size, inputs = sizes[number], sizes[number - 1]
-        neuron = Neuron(
-            beta=random.choice([0.0, 0.25, 0.5, 0.9, 1.0], size),
-            threshold=random.uniform(0.5, 1.0, size),
-            bias=random.normal(0, 0.2, size),
-            reset=reset,
-            inclusive=bool(random.integers(2)),
-        )
-        populations.append(Population(names[number], (size,), neuron, names[number]))
-        weight = random.normal(0.1, 1.0, (size, inputs))
-        # Never so small that a threshold needs more than 10 bits.
-        weight *= random.uniform(0.3, 1.5) / np.abs(weight).max()
-        pre, post = names[number - 1], names[number]
-        projections.append(Projection(pre, post, weight, f"w{number}"))
-    if skip and len(sizes) > 2:
-        weight = random.normal(0, 0.1, (sizes[-1], sizes[0]))
-        projections.append(Projection("input", names[-1], weight, "skip"))
-    network = Network(
-        name="random",
-        steps=steps,
-        populations=tuple(populations),
-        projections=tuple(projections),
-        readout=Readout(names[-1]),
-        precision=precision,
-    )
-    return lower(network)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    sizes=st.lists(st.integers(1, 70), min_size=2, max_size=5),
-    steps=st.integers(1, 12),
-    resets=st.lists(st.sampled_from(list(Reset)), min_size=4, max_size=4),
-    precision=st.builds(
-        Precision, st.integers(2, 8), st.sampled_from([10, 12, 16, 24]), st.sampled_from([4, 8, 16])
-    ),
-    density=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
-    skip=st.booleans(),
-)
-def test_onnxruntime_equals_reference(
-    seed: int,
-    sizes: list[int],
-    steps: int,
-    resets: list[Reset],
-    precision: Precision,
-    density: float,
-    skip: bool,
-) -> None:
-    resets = resets[: len(sizes) - 1]
-    network = random_network(seed, sizes, steps, resets, precision, skip)
-    random = np.random.default_rng(seed + 1)
-    spikes = (random.random((steps, 3, sizes[0])) < density).astype(np.uint8)
+@pytest.mark.parametrize("layers", [1, 2, 3, 4])
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(data=st.data(), density=st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+def test_onnxruntime_equals_reference(layers: int, data: st.DataObject, density: float) -> None:
+    network = data.draw(fixed_networks(layers, skips=True))
+    spikes = random_spikes(network, 3, density)
     compared = compare_fixed(network, fixed_model(network), spikes)
-    assert compared == 3 * (steps * sum(sizes[1:]) + sizes[-1] + 1)
+    sizes = [layer.size for layer in network.layers]
+    assert compared == 3 * (network.steps * sum(sizes) + sizes[-1] + 1)
 
 
 def example() -> Network:
-    return random_network(1, [9, 7, 4], 5, [Reset.ZERO, Reset.SUBTRACT], Precision())
+    return random_network(1, [9, 7, 4], 5, [LayerOptions(), LayerOptions(Reset.SUBTRACT)])
 
 
 def example_spikes() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from networks import LayerOptions, random_network
 from lockstep import accelerator_bench, send_words
+from networks import LayerOptions, random_network
 from spikeloom.compiler.fixed import Reset
 from spikeloom.compiler.ir import FixedNeuron, Network
 from spikeloom.compiler.program import Program

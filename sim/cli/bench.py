@@ -90,7 +90,7 @@ def _density(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         rows = benchmarks.sweep_density(program, args.samples, args.seed, advance)
     line = benchmarks.fit_line(rows)
     data = f"random spikes, seed {args.seed}, {args.samples} samples per density"
-    result = {
+    result: dict[str, Any] = {
         "circumstances": benchmarks.circumstances(program) | {"data": data},
         "rows": [asdict(row) for row in rows],
         "line": asdict(line),
@@ -150,7 +150,7 @@ def _software(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         cycles = benchmarks.measure_cycle_model(program, spikes)
         advance(1)
     data = f"{args.spikes.name}, {samples} samples, {spikes.mean():.1%} of the inputs spike"
-    result = {
+    result: dict[str, Any] = {
         "circumstances": benchmarks.circumstances(program) | {"data": data, "seed": None},
         "rows": [asdict(row) | {"ratio": row.ratio} for row in rows],
         "samples_of_equal_class": equal,
