@@ -1,7 +1,7 @@
 """The spike encoder: turns the spikes of a scan into a stream of events."""
 
-from amaranth import Array, Module, Mux, Signal, unsigned
-from amaranth.lib import stream, wiring
+from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from spikeloom.rtl.events import event_layout, event_stream
@@ -46,6 +46,8 @@ class SpikeEncoder(wiring.Component):
         self.word = Signal(min(WORD, lanes))
         self.word_base = Signal(range(neurons + lanes))
         self.word_end = Signal()
+        self.any_spike = Signal()
+        self.many_spikes = Signal()
         super().__init__(
             {
                 "vector_valid": In(1),
@@ -75,21 +77,37 @@ class SpikeEncoder(wiring.Component):
 
         # the head of the queue: its lowest word with a spike, and what is left
         chosen = Signal(range(len(words)))
+        occupied = [word.any() for word in words]
         for index in reversed(range(len(words))):
-            with m.If(words[index].any()):
+            with m.If(occupied[index]):
                 m.d.comb += chosen.eq(index)
         rest = Signal(self.lanes)
         for index, word in enumerate(words):
             m.d.comb += rest[index * WORD :][: len(word)].eq(Mux(chosen == index, 0, word))
-        finished = ~rest.any()
+        finished = ~_several(occupied)
         m.d.comb += [pop.eq(load & finished), self.release.eq(pop)]
 
+        # What is left of the word is kept beside it, so that the way from there to `load` is short.
+        others = Signal.like(self.word)
+        m.d.comb += others.eq(self.word & (self.word - 1))
         with m.If(load):
             m.d.sync += [
                 self.word.eq(Array(words)[chosen]),
                 self.word_base.eq(self.base + chosen * WORD),
                 self.word_end.eq(head.scan_end & finished),
+                self.any_spike.eq(Cat(occupied).any()),
+                self.many_spikes.eq(Array(_several(word) for word in words)[chosen]),
             ]
+        with m.Elif(self.o.ready):
+            m.d.sync += [
+                self.word.eq(others),
+                self.word_end.eq(self.word_end & self.any_spike),
+                self.any_spike.eq(self.many_spikes),
+                self.many_spikes.eq(_several(others)),
+            ]
+        last = Mux(self.any_spike, ~self.many_spikes & ~self.word_end, 1)
+        m.d.comb += load.eq((self.level != 0) & (~self.o.valid | (self.o.ready & last)))
+
         with m.If(pop):
             m.d.sync += self.base.eq(Mux(head.scan_end, 0, self.base + self.lanes))
 
@@ -104,25 +122,16 @@ class SpikeEncoder(wiring.Component):
                 if index == 0:
                     m.d.sync += vector.spikes.eq(rest)
 
-        # the word register
+        # the event of the lowest spike in the word register
         lowest = Signal(range(len(self.word)))
         for lane in reversed(range(len(self.word))):
             with m.If(self.word[lane]):
                 m.d.comb += lowest.eq(lane)
-        others = Signal.like(self.word)
-        m.d.comb += others.eq(self.word & (self.word - 1))
-        spike = self.word.any()
         m.d.comb += [
-            self.o.valid.eq(spike | self.word_end),
-            self.o.p.address.eq(Mux(spike, self.word_base + lowest, 0)),
-            self.o.p.end.eq(~spike & self.word_end),
+            self.o.valid.eq(self.any_spike | self.word_end),
+            self.o.p.address.eq(Mux(self.any_spike, self.word_base + lowest, 0)),
+            self.o.p.end.eq(~self.any_spike & self.word_end),
         ]
-        last = Mux(spike, ~_several(self.word) & ~self.word_end, 1)
-        m.d.comb += load.eq((self.level != 0) & (~self.o.valid | (self.o.ready & last)))
-        with m.If(~load & self.o.ready):
-            m.d.sync += self.word.eq(others)
-            with m.If(~spike):
-                m.d.sync += self.word_end.eq(0)
         return m
 
     def model(self):
@@ -131,7 +140,7 @@ class SpikeEncoder(wiring.Component):
 
 
 def _several(word):
-    """Whether two bits or more are set, as a tree: a carry chain here would be the slowest path."""
+    """Whether two bits or more are set, as a tree: a carry chain would be slower."""
     counts = [(bit, 0) for bit in word]
     while len(counts) > 1:
         pairs = [counts[index : index + 2] for index in range(0, len(counts), 2)]

@@ -150,7 +150,7 @@ class AcceleratorModel:
             layer.encoder.event if layer.encoder.valid and taken else None
             for layer, taken in zip(self.layers, ready, strict=True)
         ]
-        counted = self.readout_queue.valid and self.readout.ready
+        counted = self.readout_queue.valid and self.readout.ready(self.readout_queue.head)
         head = self.readout_queue.head if counted else None
         self.readout.clock(head, m_axis_tready)
         self.readout_queue.clock(sent[-1], counted)

@@ -36,6 +36,7 @@ class Part:
     Attributes
     ----------
     synthesis : yosys' command for the family
+    multipliers : its options for products in multipliers, and for products in look-up tables
     place_and_route : the program and the options that name the part
     capacity : number of cells by the name of the resource
     budget : what the folding may plan with
@@ -43,6 +44,7 @@ class Part:
 
     name: str
     synthesis: str
+    multipliers: tuple[str, str]
     place_and_route: tuple[str, ...]
     resources: tuple[Resource, ...]
     capacity: MappingProxyType[str, int]
@@ -102,6 +104,7 @@ ICE40 = (
 LFE5U_85F = Part(
     name="LFE5U-85F-6BG381C",
     synthesis="synth_ecp5",
+    multipliers=("", "-nodsp"),
     place_and_route=("nextpnr-ecp5", "--85k", "--package", "CABGA381", "--speed", "6"),
     resources=ECP5,
     capacity=MappingProxyType(
@@ -115,11 +118,10 @@ LFE5U_85F = Part(
     budget=Budget(luts=83_640, blocks=208, block_width=36, block_depth=512),
 )
 
-# Without yosys' option -dsp, which puts either all products into the 8 multipliers or fails: there
-# is one product per lane.
 ICE40UP5K = Part(
     name="iCE40UP5K-SG48",
     synthesis="synth_ice40",
+    multipliers=("-dsp", ""),
     place_and_route=("nextpnr-ice40", "--up5k", "--package", "sg48"),
     resources=ICE40,
     capacity=MappingProxyType(

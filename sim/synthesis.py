@@ -1,7 +1,6 @@
 """From an Amaranth design to a bitstream: yosys, the capacity of the part, nextpnr, the packer."""
 
 import json
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from spikeloom.compiler.files import write_bytes, write_text
 from spikeloom.sim.boards import Board, Part
 from spikeloom.sim.report import (
     Placement,
+    Usage,
     check_capacity,
     estimate_usage,
     read_cell_counts,
@@ -135,8 +135,9 @@ def synthesise_alone(
     directory.mkdir(parents=True, exist_ok=True)
     work = directory.resolve()
     write_text(work / "top.il", rtlil.convert(design, name="top"))
-    script = f"read_rtlil top.il\n{part.synthesis} -top top\n{_TELL_CELLS}\nwrite_json top.json\n"
-    write_text(work / "top.ys", script)
+    synthesis = f"{part.synthesis} {part.multipliers[0]} -top top"
+    script = ("read_rtlil top.il", synthesis, _TELL_CELLS, "write_json top.json")
+    write_text(work / "top.ys", "\n".join(script) + "\n")
     free_pins = {"ecp5": "--lpf-allow-unconstrained", "ice40": "--pcf-allow-unconstrained"}
     program, *options = part.place_and_route
     place = [program, *options, free_pins[program.removeprefix("nextpnr-")], *_place_options()]
@@ -150,13 +151,11 @@ def _place_options() -> list[str]:
 
 def _prepare(design: Any, board: Board, directory: Path) -> tuple[list[list[str]], Path]:
     """Write Amaranth's build plan; its commands, and the folder in which they run."""
-    # Synthesis options that the platform does not choose by itself.
-    _, *options = shlex.split(board.part.synthesis)
     plan = board.make_platform().prepare(
         design,
         "top",
         verbose=True,
-        synth_opts=options,
+        synth_opts=board.part.multipliers[0],
         script_after_synth=_TELL_CELLS,
         nextpnr_opts=_place_options(),
     )
@@ -183,6 +182,29 @@ def _run(
                 check_capacity(read_packed_usage(log, part), part)
             raise
         if stage == SYNTHESISE:
-            cells = read_cell_counts(work / _STATISTICS, "top")
-            check_capacity(estimate_usage(cells, part), part)
+            if _lacks_multipliers(work, part):
+                _move_products_to_luts(work / "top.ys", part)
+                run_tool(program, arguments, work, log, partial(on_progress, stage))
+            check_capacity(_estimate(work, part), part)
     return read_placement(work / _PLACEMENT, part)
+
+
+def _estimate(work: Path, part: Part) -> tuple[Usage, ...]:
+    return estimate_usage(read_cell_counts(work / _STATISTICS, "top"), part)
+
+
+def _lacks_multipliers(work: Path, part: Part) -> bool:
+    return any(
+        item.used > item.available
+        for item in _estimate(work, part)
+        if item.resource.startswith("multipliers")
+    )
+
+
+def _move_products_to_luts(script: Path, part: Part) -> None:
+    """Change the options of synthesis: yosys makes either all products of multipliers or none."""
+    in_multipliers, in_luts = part.multipliers
+    before = f"{part.synthesis} {in_multipliers} -top"
+    text = script.read_text()
+    assert before in text, f"no '{before}' in {script}"
+    write_text(script, text.replace(before, f"{part.synthesis} {in_luts} -top"))

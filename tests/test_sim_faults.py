@@ -27,7 +27,9 @@ from spikeloom.rtl.top import Accelerator
 from spikeloom.sim.difference import Difference, Observation
 from spikeloom.sim.stimulus import Pauses, input_words
 
-SAMPLES = 4
+SAMPLES = 6
+# A receiver that stalls often, and one that stalls for so long that all queues fill up.
+PAUSES = (Pauses(input=0.2, output=0.95, burst=60), Pauses(output=0.98, burst=1000))
 
 
 @dataclass(frozen=True)
@@ -80,17 +82,33 @@ FAULTS = (
         "back-pressure ignored by the encoder",
         SpikeEncoder,
         "elaborate",
-        "with m.If(~load & self.o.ready):",
-        "with m.If(~load):",
+        "with m.Elif(self.o.ready):",
+        "with m.Elif(self.o.valid):",
         r"encoder\.",
     ),
     Fault(
         "back-pressure ignored by the readout",
         SpikeCountReadout,
-        "elaborate",
-        "write.en.eq(self.o.ready),",
-        "write.en.eq(1),",
+        "_send",
+        "with m.If(self.o.ready):\n                m.d.sync += self.index",
+        "with m.If(self.o.valid):\n                m.d.sync += self.index",
+        r"readout\.index",
+    ),
+    Fault(
+        "a bank is sent while it is counted in",
+        SpikeCountReadout,
+        "_send",
+        "read.addr.eq(Cat(self.index, ~self.bank))",
+        "read.addr.eq(Cat(self.index, self.bank))",
         r"readout\.word",
+    ),
+    Fault(
+        "a window ends while the packet before is sent",
+        SpikeCountReadout,
+        "_count",
+        "self.i.ready.eq(~window_end | (self.state == State.IDLE)),",
+        "self.i.ready.eq(1),",
+        r"(readout|queue)\.",
     ),
     Fault(
         "credits ignored by the engine",
@@ -143,9 +161,9 @@ FAULTS = (
     Fault(
         "tie goes to the highest class",
         SpikeCountReadout,
-        "elaborate",
-        "(self.i.p.address < self.best_class)",
-        "(self.i.p.address > self.best_class)",
+        "_count",
+        "(event.address < self.best_class)",
+        "(event.address > self.best_class)",
         r"readout\.best_class",
     ),
     Fault(
@@ -230,19 +248,24 @@ def _plant(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _first_difference(program: Program, built: Program) -> Difference | None:
     """Run the model of `program` against the gates of `built` (the same, but for a fault)."""
+    for pauses in PAUSES:
+        difference = _run(program, built, pauses)
+        if difference is not None:
+            return difference
+    return None
+
+
+def _run(program: Program, built: Program, pauses: Pauses) -> Difference | None:
     accelerator = Accelerator(built, probe=True)
     model = Accelerator(program, probe=True).model()
     observation = Observation(accelerator)
     bench = accelerator_bench(accelerator)
-    inputs = program.network.input.size
-    spikes = (np.random.default_rng(1).random((program.network.steps, SAMPLES, inputs)) < 0.4).astype(
-        np.uint8
-    )
-    words = input_words(program.network, spikes)
+    network = program.network
+    shape = (network.steps, SAMPLES, network.input.size)
+    spikes = (np.random.default_rng(1).random(shape) < 0.4).astype(np.uint8)
+    words = input_words(network, spikes)
     # The address of no input: it must be dropped, and say so.
-    words.insert(2, (inputs + 1, False))
-    # Back-pressure from a receiver so slow reaches the input.
-    pauses = Pauses(input=0.2, output=0.95, burst=60)
+    words.insert(2, (network.input.size + 1, False))
     cycles = send_words(accelerator, model, words, [], SAMPLES, pauses)
     found: list[Difference] = []
 

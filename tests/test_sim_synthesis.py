@@ -10,7 +10,7 @@ import pytest
 from amaranth import Elaboratable, Module, Signal
 from amaranth.lib import io, wiring
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Out
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.sim.boards import ICE40UP5K, LFE5U_85F, Board, find_board
@@ -51,6 +51,22 @@ class OnBoard(Elaboratable):  # type: ignore[misc]  # Amaranth is untyped
         m.submodules.counters = counters = Counters()
         m.submodules.tx = tx = io.Buffer("o", platform.request("uart", dir="-").tx)
         m.d.comb += tx.o.eq(counters.blink)
+        return m
+
+
+class Products(wiring.Component):  # type: ignore[misc]  # Amaranth is untyped
+    """Three products of numbers that change."""
+
+    def __init__(self) -> None:
+        super().__init__({"i": In(12), "o": Out(24)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        values = [Signal(12, name=f"value{index}") for index in range(4)]
+        for value, following in zip(values, [*values[1:], self.i], strict=True):
+            m.d.sync += value.eq(following)
+        total = sum(values[0] * other for other in values[1:])
+        m.d.sync += self.o.eq(total)
         return m
 
 
@@ -134,6 +150,22 @@ def test_same_design_gives_the_same_bitstream(tmp_path: Path) -> None:
     board = find_board("icebreaker")
     first, second = (build(OnBoard(), board, tmp_path / folder) for folder in ("a", "b"))
     assert first.bitstream.read_bytes() == second.bitstream.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.synthesis
+def test_products_move_to_look_up_tables_where_multipliers_are_too_few(tmp_path: Path) -> None:
+    part = LFE5U_85F
+    few = replace(part, capacity=MappingProxyType(part.capacity | {"multipliers (18x18)": 2}))
+    used = [
+        {item.resource.split()[0]: item.used for item in result.utilisation}
+        for result in (
+            synthesise_alone(Products(), part, tmp_path / "enough"),
+            synthesise_alone(Products(), few, tmp_path / "few"),
+        )
+    ]
+    assert [item["multipliers"] for item in used] == [3, 0]
+    assert used[1]["LUT4"] > used[0]["LUT4"] + 100
 
 
 @pytest.mark.synthesis
