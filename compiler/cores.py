@@ -35,7 +35,7 @@ class Core:
     @property
     def neurons(self) -> int:
         """Number of neurons, without the filling of the last group."""
-        return self.weight.shape[0]
+        return len(self.weight)
 
     @property
     def groups(self) -> int:
@@ -69,6 +69,12 @@ class Core:
         full = np.full(self.groups * self.lanes, filling, np.int64)
         full[: self.neurons] = values
         return full.reshape(self.groups, self.lanes)
+
+    @cached_property
+    def needs_multiplier(self) -> bool:
+        """Whether a decay is more than a shift, so that each lane takes a multiplier."""
+        alike = (self.multipliers == self.multipliers[0]).all()
+        return not (alike and (self.multipliers <= 1).all())
 
     @property
     def weight_memory_bits(self) -> int:

@@ -23,11 +23,13 @@ class Budget:
     Attributes
     ----------
     luts : look-up tables
+    multipliers : DSP blocks
     blocks : block RAMs
     block_width, block_depth : shape of a block RAM at its widest
     """
 
     luts: int
+    multipliers: int
     blocks: int
     block_width: int
     block_depth: int
@@ -45,7 +47,9 @@ def fit_lanes(network: Network, budget: Budget) -> dict[str, int]:
         foldable = [core for core in cores if core.lanes > 1]
         if not foldable or _fits(cores, budget):
             return lanes
-        if _blocks(cores, budget) > budget.blocks:
+        if _multipliers(cores) > budget.multipliers:
+            costliest = max(foldable, key=lambda core: _multipliers((core,)))
+        elif _blocks(cores, budget) > budget.blocks:
             costliest = max(foldable, key=lambda core: _core_blocks(core, budget))
         else:
             costliest = max(foldable, key=_core_luts)
@@ -54,7 +58,15 @@ def fit_lanes(network: Network, budget: Budget) -> dict[str, int]:
 
 def _fits(cores: tuple[Core, ...], budget: Budget) -> bool:
     luts = LUTS_OF_PORTS + sum(_core_luts(core) for core in cores)
-    return luts <= LUT_SHARE * budget.luts and _blocks(cores, budget) <= budget.blocks
+    return (
+        luts <= LUT_SHARE * budget.luts
+        and _multipliers(cores) <= budget.multipliers
+        and _blocks(cores, budget) <= budget.blocks
+    )
+
+
+def _multipliers(cores: tuple[Core, ...]) -> int:
+    return sum(core.lanes for core in cores if core.needs_multiplier)
 
 
 def _core_luts(core: Core) -> float:

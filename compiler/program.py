@@ -19,7 +19,7 @@ from safetensors.numpy import save
 from spikeloom.compiler.cores import Core, map_network
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.files import write_bytes
-from spikeloom.compiler.fixed import Decay
+from spikeloom.compiler.fixed import Decay, Reset
 from spikeloom.compiler.ir import (
     FixedNeuron,
     Network,
@@ -27,7 +27,6 @@ from spikeloom.compiler.ir import (
     Precision,
     Projection,
     Readout,
-    Reset,
 )
 
 FORMAT = "spikeloom program"
@@ -42,7 +41,7 @@ ARITHMETIC = {
     "saturation": "Vr to state_bits, once per time step; V never wraps in accumulator_bits",
     "bias": "added in every time step of the window",
     "delay": "none: a spike of step t acts on the next layer in step t",
-    "readout": "spike_count: spikes over the window per neuron; class = highest, lowest index first",
+    "readout": "spike_count: spikes per neuron over the window; class: the highest, lowest index first",
 }
 
 

@@ -60,5 +60,7 @@ def ports(program: Program, probe: bool = False) -> list[dict[str, object]]:
     ]
     for path, member, value in accelerator.signature.flatten(accelerator):
         direction = "in" if member.flow.name == "In" else "out"
-        listed.append({"name": "__".join(map(str, path)), "direction": direction, "width": len(value)})
+        listed.append(
+            {"name": "__".join(map(str, path)), "direction": direction, "width": len(value)}
+        )
     return listed

@@ -9,7 +9,6 @@ from spikeloom.compiler.fixed import Reset, reset, saturate, shift_round, signed
 from spikeloom.rtl.probe import Probe, pack_lanes, unpack_lanes
 from spikeloom.rtl.synapses import NO_OPERATION, Kind, operation_layout
 
-
 # Plain integers: the model compares them in every cycle.
 ADD, FIRE, CLEAR = Kind.ADD.value, Kind.FIRE.value, Kind.CLEAR.value
 
@@ -24,8 +23,7 @@ def fire_latency(core) -> int:
 
     A decay by a power of two is wiring; any other takes two more stages for its multiplier.
     """
-    wiring_only = (core.multipliers <= 1).all() and (core.multipliers == core.multipliers[0]).all()
-    return 1 if wiring_only else 3
+    return 3 if core.needs_multiplier else 1
 
 
 class NeuronArray(wiring.Component):
@@ -147,9 +145,7 @@ class NeuronArray(wiring.Component):
         ]
         thresholds = self._table(m, "threshold", core.thresholds, self.fetch.group)
         resting, spikes = [], []
-        for membrane, threshold in zip(
-            _lanes(self.membranes, core.lanes), thresholds, strict=True
-        ):
+        for membrane, threshold in zip(_lanes(self.membranes, core.lanes), thresholds, strict=True):
             difference = membrane - threshold
             spike = Signal(name="spike")
             m.d.comb += spike.eq(difference >= 0)
@@ -223,7 +219,9 @@ def _lanes(word, lanes):
 
 def _word(values, bits):
     """The word that holds signed `values` side by side."""
-    return sum((int(value) & ((1 << bits) - 1)) << (bits * lane) for lane, value in enumerate(values))
+    return sum(
+        (int(value) & ((1 << bits) - 1)) << (bits * lane) for lane, value in enumerate(values)
+    )
 
 
 def _clip(value, bits):
@@ -264,7 +262,8 @@ class NeuronArrayModel:
         table = core.weight_table << core.weight_shift
         self.weights = [self._raised(row) - self.offset for row in table]
         self.membranes = [self.offset] * core.groups
-        self.returning = [(NO_OPERATION, None)] * fire_latency(core)
+        self.nothing = NO_OPERATION, np.zeros(core.lanes, np.int64)
+        self.returning = [self.nothing] * fire_latency(core)
         self.port: tuple[int, int] | None = None
         self.vector_valid = False
         self.spikes = 0
@@ -288,7 +287,7 @@ class NeuronArrayModel:
     def clock(self, operation):
         """Go on by one clock edge, with the operation in `apply`."""
         kind, group, scan_end, window_end = operation
-        rising = (NO_OPERATION, None)
+        rising = self.nothing
         self.vector_valid = kind == FIRE
         self.spikes = 0
         self.scan_end = scan_end
@@ -300,7 +299,7 @@ class NeuronArrayModel:
             self.spikes = int.from_bytes(np.packbits(spike, bitorder="little").tobytes(), "little")
             self.fired.append((group, membrane, spike))
         elif kind == CLEAR:
-            rising = (operation, np.zeros(self.core.lanes, np.int64))
+            rising = operation, self.nothing[1]
         self.returning = [rising, *self.returning[:-1]]
         if self.port is not None:
             self.membranes[self.port[0]] = self.port[1]

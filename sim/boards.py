@@ -115,7 +115,7 @@ LFE5U_85F = Part(
             "multipliers (18x18)": 156,
         }
     ),
-    budget=Budget(luts=83_640, blocks=208, block_width=36, block_depth=512),
+    budget=Budget(luts=83_640, multipliers=156, blocks=208, block_width=36, block_depth=512),
 )
 
 ICE40UP5K = Part(
@@ -132,7 +132,7 @@ ICE40UP5K = Part(
             "multipliers (16x16)": 8,
         }
     ),
-    budget=Budget(luts=5_280, blocks=30, block_width=16, block_depth=256),
+    budget=Budget(luts=5_280, multipliers=8, blocks=30, block_width=16, block_depth=256),
 )
 
 BOARDS = (

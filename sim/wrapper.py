@@ -43,6 +43,6 @@ def wrapper_verilog(accelerator: Accelerator) -> str:
 
 
 def drive_word(word: int | None, last: bool, ready: bool, word_bits: int) -> int:
-    """The value of `driven` that offers a word (None: nothing) and says whether a result is taken."""
+    """The value of `driven` that offers a word, if any, and says whether a result is taken."""
     offer = 0 if word is None else word | 1 << word_bits | last << (word_bits + 1)
     return offer | ready << (word_bits + 2)

@@ -112,7 +112,8 @@ def verify_with_progress(
     covered = verdict.coverage
     console.say(
         f"{simulator}: {verdict.cycles:,} clock cycles, {verdict.signals} signals of "
-        f"{verdict.bits:,} bits in each, {verdict.samples} samples in {verdict.runs} runs: no difference"
+        f"{verdict.bits:,} bits in each, {verdict.samples} samples in {verdict.runs} runs: "
+        "no difference"
     )
     console.say(
         f"  spikes, membranes and scores: {verdict.numbers:,} numbers equal the integer reference"
