@@ -29,11 +29,11 @@ def fire_latency(core) -> int:
 class NeuronArray(wiring.Component):
     """The membranes of a core and what happens to them, `lanes` neurons at a time.
 
-    A membrane in store is `decay(Vr[t-1]) + bias + (weights of this step's events so far)`: ADD adds
-    a weight in the cycle in which it is in `apply`. FIRE, at the end of the step, finds V there;
-    one cycle later the spikes leave, and after `fire_latency` cycles the membranes for the next
-    step are written: `decay(Vr) + bias`, or the bias alone behind the last step of a window, so
-    that every window starts from rest.
+    A membrane in store is `decay(Vr[t-1]) + bias + (weights of this step's events so far)`. ADD
+    adds a weight in the cycle in which it is in `apply`. FIRE, at the end of the step, finds V
+    there; one cycle later the spikes leave, and after `fire_latency` cycles the membranes for the
+    next step are written: `decay(Vr) + bias`, or the bias alone behind the last step of a window,
+    so that every window starts from rest. CLEAR writes the bias alone and sends no spikes.
 
     With one group the membranes are registers. With more they are a memory that is read while an
     operation is in `fetch`; successive operations then visit different groups, so a read never

@@ -169,6 +169,7 @@ class SpikeCountReadoutModel:
         self.steps = steps
         self.end_shift = event_layout(classes).size - 1
         self.counts = [0] * classes
+        self.counted = 0
         self.step = self.bank = self.best_class = self.best_count = 0
         self.state = self.index = self.sent_class = 0
         self.sent_counts = [0] * classes
@@ -219,6 +220,7 @@ class SpikeCountReadoutModel:
     def _count(self, event: int) -> None:
         if not event >> self.end_shift:
             self.counts[event] += 1
+            self.counted |= 1 << event
             if (self.counts[event], -event) > (self.best_count, -self.best_class):
                 self.best_count, self.best_class = self.counts[event], event
             return
@@ -227,17 +229,16 @@ class SpikeCountReadoutModel:
         if self.step == self.steps:
             self.sent_counts, self.sent_class = self.counts, self.best_class
             self.counts = [0] * self.classes
-            self.step = self.best_class = self.best_count = 0
+            self.step = self.counted = self.best_class = self.best_count = 0
             self.bank ^= 1
             self.state = CLASS
 
     def values(self) -> tuple[int, ...]:
         """Values of the probes."""
-        counted = sum(1 << index for index, count in enumerate(self.counts) if count)
         return (
             self.step,
             self.bank,
-            counted,
+            self.counted,
             self.best_class,
             self.best_count,
             self.state,

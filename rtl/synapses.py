@@ -48,8 +48,9 @@ class SynapseEngine(wiring.Component):
     pipeline stages: `fetch`, while the weight memory is read, and `apply`, when the neurons act.
 
     After reset it first clears all groups, as a reset may cut a sample short. After a scan it waits
-    until the neurons have written back: a later operation would find the old membranes. A FIRE operation waits for a credit, that is for a free place in the spike
-    encoder, so nothing behind the engine ever has to stall.
+    until the neurons have written back: a later operation would find the old membranes. A FIRE
+    operation waits for a credit, that is for a free place in the spike encoder, so nothing behind
+    the engine ever has to stall.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ class Accelerator(wiring.Component):
         }
 
     def observed(self) -> dict[str, list[Probe]]:
-        """What a simulator can see: the probes by block, if there are any, then the output ports."""
+        """What a simulator sees: the probes by block, if there are any, then the output ports."""
         names = ("s_axis_tready", "m_axis_tvalid", "m_axis_tdata", "m_axis_tlast", "error")
         ports = {"port": [Probe(name, getattr(self, name)) for name in names]}
         return (self._blocks() if self.probe else {}) | ports
@@ -120,6 +120,7 @@ class AcceleratorModel:
         self.readout_queue = accelerator.readout_queue.model()
         self.readout = accelerator.readout.model()
         self.probe = accelerator.probe
+        self.next_queues = [*(layer.queue for layer in self.layers[1:]), self.readout_queue]
 
     @property
     def s_axis_tready(self) -> bool:
@@ -143,9 +144,8 @@ class AcceleratorModel:
         event = None
         if word is not None and self.s_axis_tready:
             event = self.input.clock(word, last)
-        queues = [*(layer.queue for layer in self.layers[1:]), self.readout_queue]
         # All handshakes are settled before any block moves on.
-        ready = [queue.ready for queue in queues]
+        ready = [queue.ready for queue in self.next_queues]
         sent = [
             layer.encoder.event if layer.encoder.valid and taken else None
             for layer, taken in zip(self.layers, ready, strict=True)
@@ -159,7 +159,7 @@ class AcceleratorModel:
             layer.settle()
 
     def progress(self, name: str) -> tuple[int, int]:
-        """Sample and time step that the block of that name works on; the ports' is the readout's."""
+        """Sample and time step that a block works on; for the ports, the readout's."""
         done = {layer.name: layer.steps_done for layer in self.layers}
         done |= {"input": self.input.steps_done}
         return divmod(done.get(name, self.readout.steps_done), self.readout.steps)
