@@ -41,7 +41,7 @@ ARITHMETIC = {
     "saturation": "Vr to state_bits, once per time step; V never wraps in accumulator_bits",
     "bias": "added in every time step of the window",
     "delay": "none: a spike of step t acts on the next layer in step t",
-    "readout": "spike_count: spikes per neuron over the window; the class has most, the lowest at a tie",
+    "readout": "spike_count: spikes per neuron over the window; class: most, lowest index first",
 }
 
 
