@@ -12,24 +12,43 @@ import math
 import torch
 from torch import nn
 
+from spikeloom.models.layers import Spiking
+from spikeloom.models.stateless import AvgPool2d
+
 SIGNIFICAND_BITS = 24
 """Of a float32, the hidden bit included."""
 
 
 @torch.no_grad()
-def make_sums_exact(module: nn.Module) -> None:
-    """Round weights and biases of all linear layers so that sums over spikes are exact.
+def make_sums_exact(module: nn.Module, input_step: float = 1.0, largest_input: float = 1.0) -> None:
+    """Round weights and biases of dense and convolutional layers so that their sums are exact.
 
     Per layer the grid is the finest power of two for which the largest sum of magnitudes of a row,
     bias included, stays below 2**24 grid steps; the rounding is then at most 2**-23 of that sum,
-    far finer than any fixed-point weight. Holds for inputs of 0 and 1.
+    far finer than any fixed-point weight. Behind average pooling, whose values are fractions of a
+    spike, and for graded inputs the grid is coarser by as many bits as these need.
+
+    Parameters
+    ----------
+    module : its layers stand in the order in which they are computed
+    input_step, largest_input : the inputs are multiples of `input_step`, a power of two, and at
+        most `largest_input` in magnitude; as they stand, spikes of -1, 0 and 1
     """
+    step, largest = input_step, largest_input
     for layer in module.modules():
-        if isinstance(layer, nn.Linear):
-            tensors = list(layer.parameters(recurse=False))
-            sums = [item.double().abs().reshape(len(item), -1).sum(1) for item in tensors]
-            largest = float(torch.stack(sums).sum(0).max())
-            # One bit in reserve: rounding to the grid can lift a row's sum above a power of two.
-            grid = 2.0 ** (math.frexp(largest)[1] - (SIGNIFICAND_BITS - 1))
-            for item in tensors:
-                item.copy_((item / grid).round() * grid)
+        if isinstance(layer, Spiking):
+            step = largest = 1.0
+        elif isinstance(layer, AvgPool2d):
+            step /= 2 ** math.ceil(math.log2(layer.size**2))
+        elif isinstance(layer, nn.Linear | nn.Conv2d):
+            _round(layer, step, largest)
+
+
+def _round(layer: nn.Linear | nn.Conv2d, step: float, largest: float) -> None:
+    tensors = list(layer.parameters(recurse=False))
+    sums = [item.double().abs().reshape(len(item), -1).sum(1) for item in tensors]
+    total = float(torch.stack(sums).sum(0).max()) * max(largest, 1.0)
+    # One bit in reserve: rounding to the grid can lift a row's sum above a power of two.
+    grid = 2.0 ** (math.frexp(total)[1] - (SIGNIFICAND_BITS - 1)) / step
+    for item in tensors:
+        item.copy_((item / grid).round() * grid)

@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.operator import DOMAIN, VERSION
 from spikeloom.models import neuron
-from spikeloom.models.neuron import Compare, Parameters, Reset, Rule, SpikeFunction
+from spikeloom.models.neuron import (
+    Compare,
+    Parameters,
+    Reset,
+    Rule,
+    SpikeFunction,
+    Window,
+    WindowFunction,
+)
 from spikeloom.models.surrogates import Rectangle
 
 Value = float | Tensor
@@ -28,13 +36,16 @@ class Spiking(nn.Module):
     ----------
     beta, threshold, alpha : see `spikeloom.models.neuron.Parameters`; a number or a tensor that
         broadcasts to `[N, ...]` is fixed, an `nn.Parameter` is learned
+    gain : factor on the current, such as 1 / tau_s of a normalised synaptic kernel
     reset, compare, fire, single_spike : see `spikeloom.models.neuron.Rule`
-    spike : how gradients pass through a spike
+    spike : how gradients pass through a spike; a rectangle unless `window` is given
+    window : computes the whole window with a gradient of its own, in place of `spike`
 
     Raises
     ------
     SpikeloomError
-        If a decay lies outside [0, 1] or a threshold is not above 0.
+        If a decay lies outside [0, 1] or a threshold is not above 0; if both `spike` and `window`
+        are given, or a `window`, which has no gradient for them, and an `nn.Parameter`.
     """
 
     alpha: Tensor
@@ -47,43 +58,76 @@ class Spiking(nn.Module):
         threshold: Value = 1.0,
         alpha: Value = 0.0,
         *,
+        gain: float = 1.0,
         reset: Reset = "zero",
         compare: Compare = ">",
         fire: bool = True,
         single_spike: bool = False,
         spike: SpikeFunction | None = None,
+        window: WindowFunction | None = None,
     ) -> None:
         super().__init__()
+        if spike is not None and window is not None:
+            raise SpikeloomError("a layer of neurons has both 'spike' and 'window'; wanted one")
+        self.gain = gain
         self.rule = Rule(reset, compare, fire, single_spike)
         self.spike = spike or Rectangle()
+        self.window = window
         for name, value in (("alpha", alpha), ("beta", beta), ("threshold", threshold)):
             _check_range(name, value)
             if isinstance(value, nn.Parameter):
+                if window is not None:
+                    raise SpikeloomError(
+                        f"{name} of a layer of neurons is to be learned, and {window!r} has no "
+                        "gradient for it; wanted a surrogate"
+                    )
                 self.register_parameter(name, value)
             else:
                 self.register_buffer(name, torch.as_tensor(value, dtype=torch.get_default_dtype()))
 
     def forward(self, current: Tensor) -> Tensor:
         """Spikes of the window, shape and type of `current`."""
-        return self.integrate(current)[0]
+        return self.integrate(current).spikes
 
-    def integrate(self, current: Tensor) -> tuple[Tensor, Tensor]:
+    def integrate(self, current: Tensor) -> Window:
         """Spikes and membranes before the reset, each of the shape of `current`."""
-        parameters = Parameters(self.alpha, self.beta, self.threshold)
+        if self.gain != 1:
+            current = current * self.gain
         if torch.onnx.is_in_onnx_export():
-            return _node(current, parameters, self.rule)
-        state = neuron.rest(current[0])
-        spikes, potentials = [], []
-        for now in current:
-            result = neuron.step(now, state, parameters, self.rule, self.spike)
-            state = result.state
-            spikes.append(result.spikes)
-            potentials.append(result.potential)
-        return torch.stack(spikes), torch.stack(potentials)
+            return _node(current, self)
+        alpha = self.alpha if _keeps_current(self.alpha) else None
+        parameters = Parameters(alpha, self.beta, self.threshold)
+        if self.window is not None:
+            return self.window(current, parameters, self.rule)
+        return neuron.unroll(current, parameters, self.rule, self.spike)
 
     def extra_repr(self) -> str:
         shown = (f"{name}={_describe(getattr(self, name))}" for name in Parameters._fields)
-        return f"{', '.join(shown)}, {self.rule}"
+        gain = f", gain={self.gain:g}" if self.gain != 1 else ""
+        return f"{', '.join(shown)}{gain}, {self.rule}"
+
+
+class Integrator(Spiking):
+    """Neurons that never fire: currents to membranes, both `[T, N, ...]`.
+
+    Parameters
+    ----------
+    beta, alpha, gain, window : see `Spiking`
+    """
+
+    def __init__(
+        self,
+        beta: Value = 0.5,
+        alpha: Value = 0.0,
+        *,
+        gain: float = 1.0,
+        window: WindowFunction | None = None,
+    ) -> None:
+        super().__init__(beta, alpha=alpha, gain=gain, fire=False, reset="none", window=window)
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Membranes of the window, shape and type of `current`."""
+        return self.integrate(current).potentials
 
 
 class SpikeCount(nn.Module):
@@ -102,7 +146,7 @@ class Recorded(NamedTuple):
 
 
 def record_spikes(module: nn.Module, spikes: Tensor) -> Recorded:
-    """Run a module and keep the spikes of every `Spiking` layer.
+    """Run a module and keep the spikes of every `Spiking` layer; zeros of an `Integrator`.
 
     A layer is named by its path in the module; the second use of a shared layer adds `#2`, and so
     on. `spikeloom.models.export` names the nodes of the ONNX file in the same way.
@@ -112,7 +156,8 @@ def record_spikes(module: nn.Module, spikes: Tensor) -> Recorded:
     def hook(path: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def keep(layer: nn.Module, arguments: tuple[Tensor, ...], result: Tensor) -> None:
             uses = sum(name.partition("#")[0] == path for name in kept)
-            kept[path if uses == 0 else f"{path}#{uses + 1}"] = result.detach()
+            spikes = torch.zeros_like(result) if isinstance(layer, Integrator) else result.detach()
+            kept[path if uses == 0 else f"{path}#{uses + 1}"] = spikes
 
         return keep
 
@@ -128,10 +173,11 @@ def record_spikes(module: nn.Module, spikes: Tensor) -> Recorded:
             handle.remove()
 
 
-def _node(current: Tensor, parameters: Parameters, rule: Rule) -> tuple[Tensor, Tensor]:
+def _node(current: Tensor, layer: Spiking) -> Window:
+    rule = layer.rule
     spikes, membranes = torch.onnx.ops.symbolic_multi_out(
         f"{DOMAIN}::Neuron",
-        (current, *parameters),
+        (current, layer.alpha, layer.beta, layer.threshold),
         attrs={
             "reset": rule.reset,
             "compare": rule.compare,
@@ -142,11 +188,18 @@ def _node(current: Tensor, parameters: Parameters, rule: Rule) -> tuple[Tensor, 
         shapes=(current.shape, current.shape),
         version=VERSION,
     )
-    return spikes, membranes
+    return Window(spikes, membranes)
+
+
+def _keeps_current(alpha: Tensor) -> bool:
+    """Whether neurons need a synaptic state; on the meta device there are only shapes anyway."""
+    return alpha.requires_grad or (not alpha.is_meta and bool(alpha.any()))
 
 
 def _check_range(name: str, value: Value) -> None:
-    tensor = torch.as_tensor(value).detach()
+    tensor = value.detach() if isinstance(value, Tensor) else torch.tensor(value, device="cpu")
+    if tensor.is_meta:
+        return
     if name == "threshold":
         legal, wanted = tensor > 0, "> 0"
     else:

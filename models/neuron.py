@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
+import torch
 from torch import Tensor
 
 from spikeloom.compiler.errors import SpikeloomError
@@ -53,12 +54,13 @@ class Parameters(NamedTuple):
 
     Attributes
     ----------
-    alpha : decay of the synaptic current per step, 0 .. 1; 0 for no synaptic state
+    alpha : decay of the synaptic current per step, 0 .. 1; None for no synaptic state, which gives
+        the same numbers as 0 and saves a product and a sum
     beta : decay of the membrane per step, 0 .. 1; 1 for integrate-and-fire
     threshold : membrane at which a neuron spikes, > 0
     """
 
-    alpha: Tensor
+    alpha: Tensor | None
     beta: Tensor
     threshold: Tensor
 
@@ -84,6 +86,17 @@ class Step(NamedTuple):
     spikes: Tensor
     potential: Tensor
     state: State
+
+
+class Window(NamedTuple):
+    """What a whole window gives: spikes and the membranes V before the reset, `[T, N, ...]`."""
+
+    spikes: Tensor
+    potentials: Tensor
+
+
+WindowFunction = Callable[[Tensor, Parameters, Rule], Window]
+"""Currents `[T, N, ...]` to a window, with a gradient of its own instead of one per step."""
 
 
 def heaviside(potential: Tensor, threshold: Tensor, compare: Compare) -> Tensor:
@@ -116,7 +129,9 @@ def step(
     current : shape `[N, ...]`, the weighted sum of this step's spikes plus the bias
     spike : decides the spikes and how gradients pass through them
     """
-    synaptic = state.synaptic * parameters.alpha + current
+    synaptic = current
+    if parameters.alpha is not None:
+        synaptic = state.synaptic * parameters.alpha + current
     potential = state.membrane * parameters.beta + synaptic
     if not rule.fire:
         return Step(
@@ -134,3 +149,23 @@ def step(
     else:
         membrane = potential
     return Step(spikes, potential, State(synaptic, membrane, fired))
+
+
+def unroll(
+    current: Tensor, parameters: Parameters, rule: Rule, spike: SpikeFunction = heaviside
+) -> Window:
+    """Advance neurons from rest through a whole window, one `step` after the other.
+
+    Parameters
+    ----------
+    current : shape `[T, N, ...]`
+    spike : decides the spikes and how gradients pass through them
+    """
+    state = rest(current[0])
+    spikes, potentials = [], []
+    for now in current:
+        result = step(now, state, parameters, rule, spike)
+        state = result.state
+        spikes.append(result.spikes)
+        potentials.append(result.potential)
+    return Window(torch.stack(spikes), torch.stack(potentials))

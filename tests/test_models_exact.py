@@ -4,6 +4,8 @@ import torch
 from torch import nn
 
 from spikeloom.models.exact import make_sums_exact
+from spikeloom.models.layers import Spiking
+from spikeloom.models.stateless import AvgPool2d, Conv2d
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -41,3 +43,29 @@ def test_rounding_twice_changes_nothing() -> None:
     once = layer.weight.detach().clone()
     make_sums_exact(layer)
     assert torch.equal(layer.weight, once)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_sums_of_convolutions_are_exact_behind_pooling_too(pooled: bool) -> None:
+    torch.manual_seed(3)
+    layer = Conv2d(6, 4, 5)
+    network = nn.Sequential(Spiking(), AvgPool2d(3) if pooled else nn.Identity(), layer)
+    before = layer.weight.detach().clone()
+    make_sums_exact(network)
+    moved = float((layer.weight.detach() - before).abs().max())
+    largest = float(before.abs().sum((1, 2, 3)).max())
+    assert 0 < moved <= largest * 2.0 ** (-23 + 4 * pooled)
+    steps = (layer.weight.detach() * 2.0**24 / 2 ** (4 * pooled)).double()
+    assert torch.equal(steps, (steps / 2).round() * 2)
+
+
+def test_sums_over_graded_inputs_are_exact() -> None:
+    torch.manual_seed(4)
+    layer = nn.Linear(300, 8)
+    make_sums_exact(layer, input_step=2**-6, largest_input=3.0)
+    inputs = (torch.randn(300).clamp(-3, 3) * 64).round() / 64
+    products = (layer.weight.detach() * inputs).numpy()
+    for _ in range(20):
+        order = np.random.default_rng(4).permutation(300)
+        sums = np.cumsum(products[:, order], axis=1, dtype=np.float32)[:, -1]
+        assert np.array_equal(sums, products.astype(np.float64).sum(1))
