@@ -6,7 +6,7 @@ A checkpoint is a safetensors file: tensors and a JSON text in its header, and n
 import csv
 import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors
@@ -15,11 +15,12 @@ from torch import nn
 
 from spikeloom.compiler import files
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.models.recipes import Recipe
+from spikeloom.models.loop import Epoch
+from spikeloom.models.recipe import Recipe
 from spikeloom.models.source import describe_error
-from spikeloom.models.train import Epoch, Trained
+from spikeloom.models.train import Trained
 
-FORMAT = "spikeloom checkpoint 1"
+FORMAT = "spikeloom checkpoint 2"
 _HEADER = "spikeloom"
 
 
@@ -44,10 +45,10 @@ def save(trained: Trained, path: Path) -> None:
     """Write a trained network; equal networks give equal bytes."""
     header = {
         "format": FORMAT,
-        "recipe": asdict(trained.recipe),
+        "recipe": trained.recipe.to_json(),
         "best_epoch": trained.best.epoch,
         "validation_accuracy": trained.best.accuracy,
-        "test_accuracy": trained.test_accuracy,
+        "test_accuracy": trained.test.accuracy,
     }
     # One entry only: safetensors writes several in no fixed order.
     metadata = {_HEADER: json.dumps(header, sort_keys=True)}
@@ -78,8 +79,7 @@ def load(path: Path) -> Checkpoint:
         header = json.loads(metadata[_HEADER])
         if header.pop("format") != FORMAT:
             raise SpikeloomError(f"'{path}' has another format than '{FORMAT}'")
-        settings = header.pop("recipe")
-        recipe = Recipe(**{**settings, "layers": tuple(settings["layers"])})
+        recipe = Recipe.from_json(header.pop("recipe"))
         module = recipe.build()
         module.load_state_dict(weights)
         return Checkpoint(recipe, module, **header)

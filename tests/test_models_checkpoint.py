@@ -8,13 +8,22 @@ import torch
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.models import checkpoint
+from spikeloom.models.loop import Epoch
+from spikeloom.models.networks import Architecture
 from spikeloom.models.recipes import find
-from spikeloom.models.train import Epoch, Trained, train
+from spikeloom.models.train import Trained, train
 
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
-    return train(replace(find("digits"), epochs=1, layers=(64, 8, 10), steps=2))
+    recipe = find("digits").with_training(epochs=1)
+    return train(
+        replace(
+            recipe,
+            network=Architecture("8-10", (64,), "test"),
+            encoder=replace(recipe.encoder, steps=2),
+        )
+    )
 
 
 def test_checkpoint_brings_back_weights_and_recipe(trained: Trained, tmp_path: Path) -> None:
@@ -22,7 +31,7 @@ def test_checkpoint_brings_back_weights_and_recipe(trained: Trained, tmp_path: P
     checkpoint.save(trained, path)
     loaded = checkpoint.load(path)
     assert loaded.recipe == trained.recipe
-    assert loaded.test_accuracy == trained.test_accuracy
+    assert loaded.test_accuracy == trained.test.accuracy
     assert loaded.validation_accuracy == trained.best.accuracy
     for name, tensor in trained.module.state_dict().items():
         assert torch.equal(tensor, loaded.module.state_dict()[name])
@@ -50,9 +59,10 @@ def test_files_that_are_no_checkpoints_are_refused(trained: Trained, tmp_path: P
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (b"checkpoint 1", b"checkpoint 9", "another format than 'spikeloom checkpoint 1'"),
-        (b"[64, 8, 10]", b"[64, 9, 10]", "RuntimeError: Error"),
+        (b"checkpoint 2", b"checkpoint 9", "another format than 'spikeloom checkpoint 2'"),
+        (b"8-10", b"9-10", "RuntimeError: Error"),
         (b'threshold\\"', b'thrashold\\"', "TypeError"),
+        (b'EvenlySpaced\\"', b'EvanlySpaced\\"', "KeyError"),
     ],
 )
 def test_altered_headers_are_refused(

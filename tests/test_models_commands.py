@@ -1,7 +1,9 @@
 """The commands `spikeloom train` and `spikeloom export`."""
 
 import argparse
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,7 +12,10 @@ import numpy as np
 import onnx
 import pytest
 
+from published_files import write_idx_dataset
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.models import checkpoint, idx
+from spikeloom.models.loop import Epoch
 from spikeloom.sim.cli import export, train
 from spikeloom.sim.cli.console import Console
 
@@ -67,6 +72,69 @@ def test_export_of_a_checkpoint_gives_the_file_of_the_training(
     assert result["spikes_compared"] == {"hidden1": 8 * 360 * 64, "output": 8 * 360 * 10}
 
 
+def test_interrupted_training_resumes_to_the_same_files(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("digits", "--epochs", 2, "--seed", 5, "-o", tmp_path)
+    write, calls = checkpoint.write_metrics, 0
+
+    def interrupt(epochs: tuple[Epoch, ...], path: Path) -> None:
+        nonlocal calls
+        calls += 1
+        write(epochs, path)
+        if calls == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "write_metrics", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        call(train, *arguments)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "metrics.csv",
+        "digits.state.safetensors",
+    }
+    call(train, *arguments, "--resume")
+    for name in ("digits.safetensors", "digits.onnx", "metrics.csv"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+    assert not (tmp_path / "digits.state.safetensors").exists()
+
+
+def test_training_for_few_bits_reports_the_accuracy_in_integers(tmp_path: Path) -> None:
+    result = call(train, "digits", "--epochs", 1, "--weight-bits", 3, "-o", tmp_path)
+    assert 0 < result["test_accuracy_rounded"] <= 1
+    assert result["settings"]["training"]["weight_bits"] == 3
+
+
+def test_training_on_files_reads_the_folder_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_idx_dataset(tmp_path / "data/MNIST/raw", 60, 20)
+    monkeypatch.setattr(idx, "VALIDATION", 20)
+    monkeypatch.setattr(idx, "MNIST", replace(idx.MNIST, unpacked={}))
+    arguments = ("stbp-mnist-256", "--epochs", 1, "-o", tmp_path / "out")
+    result = call(train, *arguments, "--data", tmp_path / "data")
+    assert result["test_samples"] == 20
+    with np.load(tmp_path / "out/test.npz") as test:
+        assert test["spikes"].shape == (8, 20, 256)
+    path = tmp_path / "out/stbp-mnist-256.safetensors"
+    again = call(export, path, "--data", tmp_path / "data", "-o", tmp_path / "again.onnx")
+    assert again["inputs"] == [256]
+
+
+def test_progress_bar_shows_the_text_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
+    with Console().progress("train", 10) as advance:
+        advance(4, "loss 0.5")
+    assert "loss 0.5" in screen.getvalue()
+    assert "4/10" in screen.getvalue()
+
+
 def test_export_of_a_users_model(tmp_path: Path) -> None:
     source, out = tmp_path / "mymodel.py", tmp_path / "out" / "net.onnx"
     source.write_text(MODEL)
@@ -77,7 +145,9 @@ def test_export_of_a_users_model(tmp_path: Path) -> None:
 
 def test_train_lists_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(train, "--list")["recipes"][0]["name"] == "digits"
-    assert "64-64-10" in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "digits 64-64-10 digits Stbp 8" in shown
+    assert "784-800-10 mnist Stbp 8 98.89, unverified" in shown
 
 
 @pytest.mark.parametrize(
@@ -86,6 +156,8 @@ def test_train_lists_recipes(capsys: pytest.CaptureFixture[str]) -> None:
         (train, ["digit"], "no recipe 'digit'; did you mean 'digits'"),
         (train, [], "no recipe named"),
         (train, ["digits", "--epochs", "0"], "epochs = 0; wanted >= 1"),
+        (train, ["digits", "--weight-bits", "1"], "weight_bits = 1; wanted 2 .. 8"),
+        (train, ["stbp-mnist-mlp128", "--data", "gone"], "data folder 'gone' does not exist"),
         (export, ["mymodel.py:build"], "needs --steps and --inputs"),
         (export, ["mymodel.py:build", "--steps", "0", "--inputs", "6"], "T = 0 time steps"),
         (export, ["mymodel.py:build", "--steps", "5", "--inputs", "7"], "fails on an input"),

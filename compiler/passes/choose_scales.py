@@ -1,13 +1,17 @@
 """The pass `choose_scales`."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import signed_range
 from spikeloom.compiler.ir import Network, Neuron, Population, Projection
+
+Key = TypeVar("Key")
 
 # The smallest threshold of a layer, in units of its membrane. Thresholds are rounded up by less
 # than a unit, biases and decayed membranes to the nearest: at most 1.6 % and 0.8 % of 64 units.
@@ -44,21 +48,35 @@ def _scale_layer(network: Network, layer: Population) -> tuple[float, dict[tuple
     assert isinstance(neuron, Neuron)
     edges = network.projections_to(layer.name)
     largest = {(edge.pre, edge.post): _largest_weight(edge) for edge in edges}
-    coarsest = max(largest.values())
-    # How many times the step of each projection can be halved below the coarsest one.
-    halvings = {key: math.floor(math.log2(coarsest / value)) for key, value in largest.items()}
-    step = coarsest / signed_range(network.precision.weight_bits)[1]
     threshold = float(neuron.threshold.min())
-    finest = max(halvings.values())
-    needed = math.ceil(math.log2(THRESHOLD_UNITS * step / threshold))
-    shift = max(finest, needed)
+    scale, shifts = share_unit(largest, threshold, network.precision.weight_bits)
+    shift = max(shifts.values())
     if shift > MAX_WEIGHT_SHIFT:
         raise SpikeloomError(
             f"layer '{layer.name}' has weights from {min(largest.values()):g} (largest of a "
-            f"projection) to {coarsest:g} and a threshold of {threshold:g}: a weight would need a "
-            f"shift by {shift} bits; at most {MAX_WEIGHT_SHIFT} are supported"
+            f"projection) to {max(largest.values()):g} and a threshold of {threshold:g}: a weight "
+            f"would need a shift by {shift} bits; at most {MAX_WEIGHT_SHIFT} are supported"
         )
-    return step / (1 << shift), {key: shift - less for key, less in halvings.items()}
+    return scale, shifts
+
+
+def share_unit(
+    largest: Mapping[Key, float], threshold: float, weight_bits: int
+) -> tuple[float, dict[Key, int]]:
+    """The worth of one unit of a layer's membrane, and the shift of each projection's weights.
+
+    Parameters
+    ----------
+    largest : largest magnitude among the weights of each projection onto the layer, > 0
+    threshold : the smallest of the layer, > 0
+    """
+    coarsest = max(largest.values())
+    # How many times the step of each projection can be halved below the coarsest one.
+    halvings = {key: math.floor(math.log2(coarsest / value)) for key, value in largest.items()}
+    step = coarsest / signed_range(weight_bits)[1]
+    needed = math.ceil(math.log2(THRESHOLD_UNITS * step / threshold))
+    shift = max(*halvings.values(), needed)
+    return math.ldexp(step, -shift), {key: shift - less for key, less in halvings.items()}
 
 
 def _largest_weight(edge: Projection) -> float:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import Decay, IntArray, signed_bits, signed_range
@@ -42,7 +43,7 @@ def quantize(network: Network) -> Network:
 
 
 def _quantize_weights(edge: Projection, scale: float, bits: int) -> Projection:
-    weight = np.rint(edge.weight / (scale * (1 << edge.weight_shift))).astype(np.int64)
+    weight = round_to_steps(edge.weight, scale * (1 << edge.weight_shift))
     assert np.abs(weight).max() <= signed_range(bits)[1]
     if not weight.any():
         raise SpikeloomError(
@@ -62,8 +63,7 @@ def _quantize_neuron(layer: Population, precision: Precision) -> FixedNeuron:
             f"layer '{layer.name}' has a threshold of {threshold.max()} membrane units, which "
             f"needs {needed} bits; --state-bits is {precision.state_bits}"
         )
-    bias = np.rint(neuron.bias / neuron.scale)
-    if np.abs(bias).max() >= _EXACT:
+    if np.abs(neuron.bias / neuron.scale).max() >= _EXACT:
         raise SpikeloomError(
             f"layer '{layer.name}' has a bias of {np.abs(neuron.bias).max():g}, too large beside "
             f"its threshold of {neuron.threshold.min():g}"
@@ -71,7 +71,7 @@ def _quantize_neuron(layer: Population, precision: Precision) -> FixedNeuron:
     return FixedNeuron(
         decay=_quantize_decay(layer, neuron.beta, precision.decay_bits),
         threshold=threshold,
-        bias=bias.astype(np.int64),
+        bias=round_to_steps(neuron.bias, neuron.scale),
         reset=neuron.reset,
         scale=neuron.scale,
         state_bits=precision.state_bits,
@@ -79,14 +79,8 @@ def _quantize_neuron(layer: Population, precision: Precision) -> FixedNeuron:
 
 
 def _ceil(threshold: FloatArray, scale: float, layer: Population) -> IntArray:
-    """Thresholds in units of `scale`, rounded up.
-
-    The quotient is exact: a threshold that was moved up by one unit in the last place must not be
-    rounded back to the integer below it.
-    """
-    unit = Fraction(scale)
     values, where = np.unique(threshold, return_inverse=True)
-    units = [math.ceil(Fraction(float(value)) / unit) for value in values]
+    units = [ceil_to_steps(float(value), scale) for value in values]
     if units[-1] >= _EXACT:
         raise SpikeloomError(
             f"layer '{layer.name}' has a threshold of {values[-1]:g}, too large beside its "
@@ -94,6 +88,21 @@ def _ceil(threshold: FloatArray, scale: float, layer: Population) -> IntArray:
         )
     assert units[0] >= 1
     return np.asarray(units, np.int64)[where.reshape(-1)]
+
+
+def round_to_steps(values: NDArray[np.number], step: float) -> IntArray:
+    """Real numbers in units of `step`, rounded to nearest, ties to even."""
+    units: IntArray = np.rint(values / step).astype(np.int64)
+    return units
+
+
+def ceil_to_steps(value: float, step: float) -> int:
+    """A real number in units of `step`, rounded up.
+
+    The quotient is exact: a threshold that was moved up by one unit in the last place must not be
+    rounded back to the integer below it.
+    """
+    return math.ceil(Fraction(value) / Fraction(step))
 
 
 def _quantize_decay(layer: Population, beta: FloatArray, bits: int) -> Decay:

@@ -4,9 +4,15 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 Advance = Callable[[int], None]
+
+
+class AdvanceWithText(Protocol):
+    """Moves a progress bar on, and may change the text behind it."""
+
+    def __call__(self, steps: int, text: str = "") -> None: ...
 
 
 class Console:
@@ -50,11 +56,11 @@ class Console:
         screen.print(table)
 
     @contextmanager
-    def progress(self, label: str, total: int) -> Iterator[Advance]:
+    def progress(self, label: str, total: int) -> Iterator[AdvanceWithText]:
         """A progress bar with the time left; call what it gives with the steps done since."""
         if self.as_json or not sys.stderr.isatty():
             self.say(f"{label} ...")
-            yield lambda steps: None
+            yield lambda steps, text="": None
             return
         from rich.console import Console as Screen
         from rich.progress import (
@@ -65,10 +71,20 @@ class Console:
             TimeRemainingColumn,
         )
 
-        columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn(label),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}"),
+        )
         with Progress(*columns, console=Screen(stderr=True), transient=True) as bar:
-            task = bar.add_task(label, total=total)
-            yield lambda steps: bar.advance(task, steps)
+            task = bar.add_task(label, total=total, text="")
+
+            def advance(steps: int, text: str = "") -> None:
+                bar.update(task, advance=steps, text=text)
+
+            yield advance
 
     def result(self, value: dict[str, Any]) -> None:
         """Print the result of the command as one JSON object, with `--json` only."""

@@ -2,8 +2,8 @@
 
 SOURCE is a model of your own, mymodel.py:build, where build() gives a torch.nn.Module that takes
 spikes [T, N, inputs] and gives counts [N, classes] (needs --steps and --inputs; compared on random
-spikes); or a checkpoint that `spikeloom train` wrote (compared on every test sample). Nothing is
-written unless all spikes are equal.
+spikes); or a checkpoint that `spikeloom train` wrote (compared on up to 1,000 test samples).
+Nothing is written unless all spikes are equal.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from spikeloom.sim.cli.console import Console
 HELP = "export a torch module to ONNX"
 
 SAMPLES = 64
+TEST_SAMPLES = 1000
 DENSITY = 0.3
 
 
@@ -46,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         default=argparse.SUPPRESS,
         help="how the input spikes are made, noted in the file (default: 'binary events')",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="folder with the test samples of a checkpoint's data set (see 'spikeloom train')",
     )
     parser.add_argument(
         "--exact-sums",
@@ -85,21 +93,20 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         stored = checkpoint.load(Path(args.source))
         recipe = stored.recipe
         module: nn.Module = stored.module
-        name = recipe.name
-        shape, encoder = recipe.layers[:1], recipe.build_encoder()
-        steps, described = recipe.steps, str(encoder)
-        intensities = recipe.load_data().test.intensities
+        name, shape = recipe.name, recipe.shape
+        steps, described = recipe.encoder.steps, str(recipe.encoder)
+        test = recipe.load_data(given.get("data")).test
+        spikes = recipe.code(test, 0, min(test.size, TEST_SAMPLES))
     else:
         if "steps" not in given or "inputs" not in given:
             raise SpikeloomError(f"model '{args.source}' needs --steps and --inputs")
         module, name = load_module(args.source), args.out.stem
         steps, shape, described = args.steps, args.inputs, given.get("encoder", "binary events")
-        intensities = np.full((SAMPLES, *shape), DENSITY)
-        encoder = Bernoulli(steps)
+        spikes = Bernoulli(steps)(np.full((SAMPLES, *shape), DENSITY))
     if args.exact_sums:
         make_sums_exact(module)
     model = export.convert(module, steps, shape, described, name)
-    compared = check_export(module, model, encoder(intensities))
+    compared = check_export(module, model, spikes)
     export.write(model, args.out)
 
     console.table(

@@ -1,16 +1,18 @@
 """Train a recipe's network and export it.
 
 Writes into the output folder, with NAME the recipe's name: NAME.safetensors (weights and recipe),
-metrics.csv (one line per epoch), learning_curve.png, test.npz (the encoded test samples: `spikes`,
-uint8 of shape [T, N, inputs], and `labels`) and NAME.onnx (float, its spikes compared with torch's
-on every test sample). The best epoch is picked on the validation samples; the test samples are
-looked at once, at the end.
+metrics.csv (one line per epoch, from the first epoch on), learning_curve.png, test.npz (coded test
+samples: `spikes`, of shape [T, N, inputs], and `labels`) and NAME.onnx (float, its spikes compared
+with torch's on test samples). The best epoch is picked on the validation samples; the test samples
+are looked at once, at the end.
+
+NAME.state.safetensors holds the state of a training that is not finished: after an interruption
+--resume goes on from it, to the very same weights.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +21,16 @@ from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.sim.cli.console import Console
 
 if TYPE_CHECKING:
-    from spikeloom.models.recipes import Recipe
+    from spikeloom.models.loop import Batch, Epoch
+    from spikeloom.models.recipe import Recipe
     from spikeloom.models.train import Trained
 
 HELP = "train a recipe's network, and export it to ONNX"
+
+TEST_FILE_BYTES = 100_000_000
+"""How large the coded test samples may be before compression; then only the first are written."""
+
+TRAINING_OPTIONS = ("epochs", "seed", "batch", "weight_bits", "threads")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,19 +44,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--list", action="store_true", help="list the recipes and stop")
     parser.add_argument(
-        "--epochs",
-        type=int,
-        metavar="N",
+        "--data",
+        type=Path,
+        metavar="DIR",
         default=argparse.SUPPRESS,
-        help="passes over the training samples, >= 1 (default: the recipe's)",
+        help="folder with MNIST/raw, FashionMNIST/raw, NMNIST or CIFAR10 in it (default: "
+        "$SPIKELOOM_DATA, else a cache; what is missing is downloaded)",
     )
+    for name, text in (
+        ("epochs", "passes over the training samples, >= 1"),
+        ("batch", "samples per update, >= 1"),
+        (
+            "seed",
+            "draws initial weights, augmentation and the order of samples, 0 .. 2**63 - 1",
+        ),
+        (
+            "weight-bits",
+            "train for weights of 2 .. 8 bits and integer membranes, as the compiler makes them; "
+            "0 for floats",
+        ),
+        ("threads", "that torch computes with, >= 1; another number changes the last bits"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=int,
+            metavar="N",
+            default=argparse.SUPPRESS,
+            help=f"{text} (default: the recipe's)",
+        )
     parser.add_argument(
-        "--seed",
-        type=int,
-        metavar="S",
-        default=argparse.SUPPRESS,
-        help="draws initial weights, noise and the order of samples, 0 .. 2**63 - 1 "
-        "(default: the recipe's)",
+        "--resume", action="store_true", help="go on with a training that was interrupted"
     )
     parser.add_argument(
         "-o", "--out", type=Path, default=Path("out"), metavar="FOLDER", help="where to write"
@@ -60,53 +85,29 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from spikeloom.models import recipes
 
     if args.list:
-        header = ("name", "layers", "steps", "epochs", "seed", "encoder", "data")
-        rows = [
-            (
-                each.name,
-                "-".join(map(str, each.layers)),
-                each.steps,
-                each.epochs,
-                each.seed,
-                each.encoder,
-                each.dataset,
-            )
-            for each in recipes.RECIPES
-        ]
-        console.table("recipes", header, rows)
-        return {"recipes": [asdict(each) for each in recipes.RECIPES]}
+        return _list(console)
     given = vars(args)
     if "recipe" not in given:
         raise SpikeloomError("no recipe named; 'spikeloom train --list' shows them")
-    changes = {name: given[name] for name in ("epochs", "seed") if name in given}
-    recipe = replace(recipes.find(args.recipe), **changes)
-    return train(recipe, args.out, console)
+    changes = {name: given[name] for name in TRAINING_OPTIONS if name in given}
+    recipe = recipes.find(args.recipe).with_training(**changes)
+    return train(recipe, args.out, console, given.get("data"), args.resume)
 
 
-def train(recipe: Recipe, folder: Path, console: Console) -> dict[str, Any]:
+def train(
+    recipe: Recipe,
+    folder: Path,
+    console: Console,
+    data: Path | None = None,
+    resume: bool = False,
+) -> dict[str, Any]:
     """Train `recipe` and write this command's files into `folder`."""
     import numpy as np
 
     from spikeloom.models import checkpoint, export
     from spikeloom.models import train as training
-    from spikeloom.models.check import check_export
 
-    with console.progress(f"train {recipe.name}", recipe.epochs) as advance:
-
-        def on_epoch(epoch: training.Epoch) -> None:
-            advance(1)
-            console.detail(
-                f"epoch {epoch.epoch}: loss {epoch.loss:.5f}, validation loss "
-                f"{epoch.validation_loss:.5f}, accuracy {epoch.accuracy:.2%}, "
-                f"{epoch.spike_rate:.3f} spikes per neuron and step"
-            )
-
-        trained = training.train(recipe, on_epoch)
-    encoder, test = recipe.build_encoder(), recipe.load_data().test
-    spikes = encoder(test.intensities)
-    model = export.convert(trained.module, recipe.steps, recipe.layers[:1], encoder, recipe.name)
-    compared = check_export(trained.module, model, spikes)
-
+    dataset = recipe.load_data(data, _Download(console))
     written = {
         "checkpoint": folder / f"{recipe.name}.safetensors",
         "metrics": folder / "metrics.csv",
@@ -114,56 +115,173 @@ def train(recipe: Recipe, folder: Path, console: Console) -> dict[str, Any]:
         "test_samples": folder / "test.npz",
         "onnx": folder / f"{recipe.name}.onnx",
     }
-    checkpoint.save(trained, written["checkpoint"])
-    checkpoint.write_metrics(trained.epochs, written["metrics"])
-    _draw_learning_curve(trained, written["learning_curve"])
-    with files.replacing(written["test_samples"]) as path:
-        np.savez_compressed(path, spikes=spikes, labels=test.labels)
-    export.write(model, written["onnx"])
+    state = folder / f"{recipe.name}.state.safetensors"
+    batches = -(-dataset.train.size // recipe.training.batch)
+    with console.progress(f"train {recipe.name}", recipe.training.epochs * batches) as advance:
+        done = 0
 
+        def on_batch(batch: Batch) -> None:
+            nonlocal done
+            now = (batch.epoch - 1) * batches + batch.batch
+            advance(now - done, _describe(batch, recipe.training.epochs))
+            done = now
+
+        def on_epoch(epochs: tuple[Epoch, ...]) -> None:
+            checkpoint.write_metrics(epochs, written["metrics"])
+            epoch = epochs[-1]
+            console.detail(
+                f"epoch {epoch.epoch}: loss {epoch.loss:.5f}, validation loss "
+                f"{epoch.validation_loss:.5f}, accuracy {epoch.accuracy:.2%}, "
+                f"{epoch.spike_rate:.3f} spikes per neuron and step"
+            )
+
+        trained = training.train(
+            recipe, dataset, on_batch=on_batch, on_epoch=on_epoch, state=state, resume=resume
+        )
+    # Before the comparison, which may fail: hours of training must not be lost to it.
+    checkpoint.save(trained, written["checkpoint"])
+    _draw_learning_curve(trained, written["learning_curve"])
+    model = export.convert(
+        trained.module, recipe.encoder.steps, recipe.shape, recipe.encoder, recipe.name
+    )
+    step_bytes = int(np.prod(recipe.shape)) * recipe.encoder.steps
+    kept = min(dataset.test.size, max(1, TEST_FILE_BYTES // step_bytes))
+    coded = recipe.code(dataset.test, 0, kept)
+    compared = _compare(trained, model, coded)
+
+    checkpoint.write_metrics(trained.epochs, written["metrics"])
+    with files.replacing(written["test_samples"]) as path:
+        np.savez_compressed(path, spikes=coded, labels=dataset.test.labels[:kept])
+    export.write(model, written["onnx"])
+    state.unlink(missing_ok=True)
+    figures = _figures(trained, compared, dataset.test.size, written)
+    _report(trained, figures, console)
+    return figures
+
+
+def _compare(trained: Trained, model: Any, coded: Any) -> int:
+    """Compare torch with onnxruntime on up to 1,000 samples; gives how many spikes are equal."""
+    from spikeloom.models.check import check_export
+
+    compared = 0
+    samples = min(coded.shape[1], 1000)
+    for first in range(0, samples, 250):
+        part = coded[:, first : min(first + 250, samples)]
+        compared += sum(check_export(trained.module, model, part).values())
+    return compared
+
+
+def _figures(
+    trained: Trained, compared: int, samples: int, written: dict[str, Path]
+) -> dict[str, Any]:
+    recipe = trained.recipe
     figures: dict[str, Any] = {
         "recipe": recipe.name,
+        "settings": recipe.to_json(),
         "seconds": round(trained.seconds, 2),
         "best_epoch": trained.best.epoch,
         "validation_accuracy": trained.best.accuracy,
-        "test_accuracy": trained.test_accuracy,
-        "test_samples": len(test),
-        "spikes_per_neuron_and_step": trained.best.spike_rate,
-        "spikes_compared_with_onnxruntime": sum(compared.values()),
+        "test_accuracy": trained.test.accuracy,
+        "test_samples": samples,
+        "spikes_per_neuron_and_step": trained.test.spike_rate,
+        "spikes_compared_with_onnxruntime": compared,
         "spikes_different_from_onnxruntime": 0,
         "files": {name: str(path) for name, path in written.items()},
     }
-    console.table(
-        f"{recipe.name}, trained in {trained.seconds:.1f} s",
-        ("", "value"),
-        (
-            ("test accuracy", f"{trained.test_accuracy:.2%} of {len(test)} samples"),
-            ("validation accuracy", f"{trained.best.accuracy:.2%} (epoch {trained.best.epoch})"),
-            ("spikes per neuron and step", f"{trained.best.spike_rate:.3f}"),
-            ("spikes equal in onnxruntime", f"all of {sum(compared.values()):,}"),
-            *((name.replace("_", " "), str(path)) for name, path in written.items()),
-        ),
-    )
+    if trained.test_rounded is not None:
+        figures["test_accuracy_rounded"] = trained.test_rounded.accuracy
     return figures
+
+
+def _report(trained: Trained, figures: dict[str, Any], console: Console) -> None:
+    rows = [
+        (
+            "test accuracy",
+            f"{figures['test_accuracy']:.2%} of {figures['test_samples']:,} samples",
+        ),
+        ("validation accuracy", f"{trained.best.accuracy:.2%} (epoch {trained.best.epoch})"),
+        ("spikes per neuron and step", f"{figures['spikes_per_neuron_and_step']:.3f}"),
+        (
+            "spikes equal in onnxruntime",
+            f"all of {figures['spikes_compared_with_onnxruntime']:,}",
+        ),
+        *((name.replace("_", " "), path) for name, path in figures["files"].items()),
+    ]
+    if "test_accuracy_rounded" in figures:
+        bits = trained.recipe.training.weight_bits
+        row = (
+            f"test accuracy in integers, {bits}-bit weights",
+            f"{figures['test_accuracy_rounded']:.2%}",
+        )
+        rows.insert(1, row)
+    console.table(f"{trained.recipe.name}, trained in {trained.seconds:.1f} s", ("", "value"), rows)
+
+
+def _list(console: Console) -> dict[str, Any]:
+    from spikeloom.models.cards import test_accuracy
+    from spikeloom.models.recipes import RECIPES
+
+    own = {recipe.name: test_accuracy(recipe.name) for recipe in RECIPES}
+    header = ("name", "network", "data", "algorithm", "T", "published, %", "own, %")
+    rows = [
+        (
+            recipe.name,
+            f"{'x'.join(map(str, recipe.shape))}-{recipe.notation}",
+            recipe.dataset,
+            type(recipe.algorithm).__name__,
+            recipe.encoder.steps,
+            recipe.published,
+            "" if (accuracy := own[recipe.name]) is None else f"{100 * accuracy:.2f}",
+        )
+        for recipe in RECIPES
+    ]
+    console.table("recipes", header, rows)
+    return {
+        "recipes": [{**recipe.to_json(), "test_accuracy": own[recipe.name]} for recipe in RECIPES]
+    }
+
+
+def _describe(batch: Batch, epochs: int) -> str:
+    return (
+        f"epoch {batch.epoch}/{epochs}  loss {batch.loss:.4f}  accuracy {batch.accuracy:.2%}  "
+        f"{batch.spike_rate:.3f} spikes per neuron and step"
+    )
+
+
+class _Download:
+    """Says once per file that it is downloaded, and in verbose mode how far."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.tenths = -1
+        self.name = ""
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        if name != self.name:
+            self.name, self.tenths = name, -1
+            size = f", {total / 1e6:.1f} MB" if total else ""
+            self.console.say(f"download {name}{size} ...")
+        tenths = 10 * done // total if total else -1
+        if tenths > self.tenths:
+            self.tenths = tenths
+            self.console.detail(f"{name}: {done / 1e6:.1f} MB")
 
 
 def _draw_learning_curve(trained: Trained, path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    numbers = [epoch.epoch for epoch in trained.epochs]
+    epochs = trained.epochs
+    numbers = [epoch.epoch for epoch in epochs]
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     losses, accuracies = figure.subplots(1, 2)
-    losses.semilogy(numbers, [epoch.loss for epoch in trained.epochs], label="training")
-    losses.semilogy(
-        numbers, [epoch.validation_loss for epoch in trained.epochs], label="validation"
-    )
+    losses.semilogy(numbers, [epoch.loss for epoch in epochs], label="training")
+    losses.semilogy(numbers, [epoch.validation_loss for epoch in epochs], label="validation")
     losses.set_ylabel("loss")
+    accuracies.plot(numbers, [epoch.train_accuracy for epoch in epochs], label="training")
+    accuracies.plot(numbers, [epoch.accuracy for epoch in epochs], label="validation")
     accuracies.plot(
-        numbers, [epoch.accuracy for epoch in trained.epochs], color="C1", label="validation"
-    )
-    accuracies.plot(
-        trained.best.epoch, trained.test_accuracy, "C2o", label="test, weights of the best epoch"
+        trained.best.epoch, trained.test.accuracy, "C2o", label="test, weights of the best epoch"
     )
     accuracies.yaxis.set_major_formatter(PercentFormatter(1))
     accuracies.set_ylabel("accuracy")

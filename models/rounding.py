@@ -1,0 +1,294 @@
+"""Quantisation-aware training, in the compiler's own arithmetic.
+
+During a training step and during validation the network holds the weights, biases and decays that
+the compiler would make of it, and its membranes are the integers of the accelerator. The optimiser
+goes on with the unrounded numbers, to which it applies the gradient with respect to the rounded
+ones ("straight-through"; Bengio, Leonard, Courville, arXiv:1308.3432).
+
+Scales and roundings are the compiler's functions (`choose_scales.share_unit`,
+`quantize.round_to_steps` and `ceil_to_steps`, `fixed.Decay`, `fixed.signed_range`). One thing is
+decided here: the step of a layer's weights. The compiler takes the largest weight over the largest
+integer; with few bits, one large weight then rounds most others to zero. Here the step is the one,
+up to that size, that changes the weights least, and larger weights saturate; so the largest weight
+of the result is again the largest integer, and the compiler finds the same step.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.fixed import Decay, signed_range
+from spikeloom.compiler.ir import Precision
+from spikeloom.compiler.passes.choose_scales import share_unit
+from spikeloom.compiler.passes.quantize import ceil_to_steps, round_to_steps
+from spikeloom.models.layers import Spiking
+from spikeloom.models.neuron import Parameters, Rule, SpikeFunction, Window
+from spikeloom.models.stateless import AvgPool2d
+
+Weighted = nn.Linear | nn.Conv2d
+
+# Steps have so few significant bits that all sums of weights are exact in float32, and therefore
+# the same in torch, onnxruntime and the compiler.
+_STEP_BITS = 4
+
+# Steps that are tried, as shares of the largest weight over the largest integer.
+_SHARES = np.linspace(1.0, 0.1, 46)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """Layers with weights that feed one layer of neurons.
+
+    Attributes
+    ----------
+    gains : per layer, the factor that pooling before and a gain behind it put on its weights
+    """
+
+    weighted: tuple[Weighted, ...]
+    gains: tuple[float, ...]
+    neurons: Spiking
+
+    @property
+    def numbers(self) -> list[Tensor]:
+        """Everything that rounding may change."""
+        weights = [item for layer in self.weighted for item in layer.parameters(recurse=False)]
+        return [*weights, self.neurons.beta]
+
+    @property
+    def has_fixed_membrane(self) -> bool:
+        """Whether its neurons are of the kind whose integer form is computed here."""
+        neurons = self.neurons
+        return (
+            neurons.rule.fire
+            and not neurons.rule.single_spike
+            and neurons.window is None
+            and not bool(neurons.alpha.any())
+        )
+
+
+class Rounding:
+    """Rounds a network's numbers as the compiler would.
+
+    Parameters
+    ----------
+    network : is run once, to see which layers feed which neurons
+    example : an input for it, `[T, N, ...]`
+
+    Raises
+    ------
+    SpikeloomError
+        If a width is out of range, or no layer with weights feeds a layer of neurons.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        example: Tensor,
+        weight_bits: int,
+        precision: Precision | None = None,
+    ) -> None:
+        default = precision or Precision()
+        self.precision = Precision(weight_bits, default.state_bits, default.decay_bits)
+        self.groups = _find_groups(network, example)
+        self.steps: list[list[float]] = []
+        self.choose_steps()
+
+    def choose_steps(self) -> None:
+        """Choose the step of every layer's weights anew; kept until the next call."""
+        self.steps = [self._steps_of(group) for group in self.groups]
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The network with rounded numbers and integer membranes; as it was, afterwards."""
+        numbers = [(item, item.data) for group in self.groups for item in group.numbers]
+        windows = [(group.neurons, group.neurons.window) for group in self.groups]
+        try:
+            for group, steps in zip(self.groups, self.steps, strict=True):
+                self._round(group, steps)
+            yield
+        finally:
+            for item, data in numbers:
+                item.data = data
+            for neurons, window in windows:
+                neurons.window = window
+
+    def _steps_of(self, group: Group) -> list[float]:
+        largest = signed_range(self.precision.weight_bits)[1]
+        best = [_best_step(_array(layer.weight), largest) for layer in group.weighted]
+        weighed = [step * gain for step, gain in zip(best, group.gains, strict=True)]
+        coarsest = max(weighed)
+        return [
+            coarsest * 0.5 ** math.floor(math.log2(coarsest / step)) / gain
+            for step, gain in zip(weighed, group.gains, strict=True)
+        ]
+
+    @torch.no_grad()
+    def _round(self, group: Group, steps: Sequence[float]) -> None:
+        largest = signed_range(self.precision.weight_bits)[1]
+        for layer, step in zip(group.weighted, steps, strict=True):
+            units = np.clip(round_to_steps(_array(layer.weight), step), -largest, largest)
+            if not units.any():
+                raise SpikeloomError(
+                    f"all weights of a layer {tuple(layer.weight.shape)} become zero in "
+                    f"{self.precision.weight_bits} bits"
+                )
+            layer.weight.data = torch.from_numpy(units * step).to(layer.weight.dtype)
+        neurons = group.neurons
+        if not group.has_fixed_membrane:
+            return
+        tops = {
+            place: largest * step * gain
+            for place, (step, gain) in enumerate(zip(steps, group.gains, strict=True))
+        }
+        threshold = _array(neurons.threshold)
+        scale, _ = share_unit(tops, float(threshold.min()), self.precision.weight_bits)
+        for layer in group.weighted:
+            if layer.bias is not None:
+                # The gain behind a layer holds for its bias too; pooling before it does not.
+                unit = scale / neurons.gain
+                bias = round_to_steps(_array(layer.bias), unit) * unit
+                layer.bias.data = torch.from_numpy(bias).to(layer.bias.dtype)
+        decay = Decay.from_float(_array(neurons.beta).reshape(-1), self.precision.decay_bits)
+        factors = decay.factors.reshape(tuple(neurons.beta.shape))
+        neurons.beta.data = torch.from_numpy(factors).to(neurons.beta.dtype)
+        if neurons.rule.compare == ">":
+            threshold = np.nextafter(threshold, np.inf)
+        units = np.array([ceil_to_steps(float(value), scale) for value in threshold.reshape(-1)])
+        neurons.window = FixedWindow(
+            scale,
+            torch.from_numpy(units.reshape(threshold.shape)).to(neurons.beta.dtype),
+            torch.from_numpy(decay.multiplier.reshape(factors.shape)).to(neurons.beta.dtype),
+            decay.shift,
+            signed_range(self.precision.state_bits),
+            neurons.spike,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FixedWindow:
+    """A `spikeloom.models.neuron.WindowFunction`: neurons with integer membranes.
+
+    V[t] = decay(Vr[t-1]) + I[t], a spike where V[t] >= threshold, Vr[t] = saturate(reset(V[t])),
+    in units of `scale` (`spikeloom.compiler.fixed`). Floats hold all these integers exactly.
+    Gradients pass the roundings unchanged; surrogates see membranes in real numbers.
+
+    Attributes
+    ----------
+    threshold, multiplier : integers, broadcast to the neurons
+    """
+
+    scale: float
+    threshold: Tensor
+    multiplier: Tensor
+    shift: int
+    limits: tuple[int, int]
+    spike: SpikeFunction
+
+    def __call__(self, current: Tensor, parameters: Parameters, rule: Rule) -> Window:
+        units = _round_straight_through(current / self.scale)
+        factor = self.multiplier / (1 << self.shift)
+        threshold = self.threshold * self.scale
+        membrane = torch.zeros_like(current[0])
+        spikes, potentials = [], []
+        for now in units:
+            potential = _round_straight_through(membrane * factor) + now
+            spike = self.spike(potential * self.scale, threshold, ">=")
+            if rule.reset == "zero":
+                membrane = potential - spike * potential
+            elif rule.reset == "subtract":
+                membrane = potential - spike * self.threshold
+            else:
+                membrane = potential
+            membrane = membrane.clamp(*self.limits)
+            spikes.append(spike)
+            potentials.append(potential * self.scale)
+        return Window(torch.stack(spikes), torch.stack(potentials))
+
+
+class _RoundStraightThrough(torch.autograd.Function):
+    """Round to nearest, ties upwards, as `fixed.shift_round`; the identity backwards."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return (value + 0.5).floor()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+def _round_straight_through(value: Tensor) -> Tensor:
+    rounded: Tensor = _RoundStraightThrough.apply(value)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return rounded
+
+
+def _best_step(weight: NDArray[np.float64], largest: int) -> float:
+    """The step that changes the weights least, among those up to max|w| / largest."""
+    top = float(np.abs(weight).max())
+    if not top:
+        raise SpikeloomError(f"all weights of a layer of shape {weight.shape} are zero")
+    steps = sorted({_shorten(top / largest * share) for share in _SHARES}, reverse=True)
+    if largest > 16:
+        return steps[0]
+    errors = [
+        float(
+            np.square(
+                np.clip(round_to_steps(weight, step), -largest, largest) * step - weight
+            ).sum()
+        )
+        for step in steps
+    ]
+    return steps[int(np.argmin(errors))]
+
+
+def _shorten(value: float) -> float:
+    """The largest number of `_STEP_BITS` significant bits that is not above `value`."""
+    mantissa, exponent = math.frexp(value)
+    return math.ldexp(math.floor(math.ldexp(mantissa, _STEP_BITS)), exponent - _STEP_BITS)
+
+
+def _array(tensor: Tensor) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = tensor.detach().double().numpy()
+    return values
+
+
+def _find_groups(network: nn.Module, example: Tensor) -> list[Group]:
+    """Which layers feed which neurons: in the order of execution, all since the last neurons."""
+    groups: list[Group] = []
+    waiting: list[Weighted] = []
+    gains: list[float] = []
+    factor = 1.0
+
+    def see(layer: nn.Module, arguments: tuple[Tensor, ...], result: Tensor) -> None:
+        nonlocal factor
+        if isinstance(layer, AvgPool2d):
+            factor /= layer.size**2
+        elif isinstance(layer, nn.Linear | nn.Conv2d):
+            waiting.append(layer)
+            gains.append(factor)
+        elif isinstance(layer, Spiking):
+            if waiting:
+                behind = tuple(gain * layer.gain for gain in gains)
+                groups.append(Group(tuple(waiting), behind, layer))
+            waiting.clear()
+            gains.clear()
+            factor = 1.0
+
+    handles = [layer.register_forward_hook(see) for layer in network.modules()]
+    try:
+        with torch.no_grad():
+            network(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not groups:
+        raise SpikeloomError("no layer with weights feeds a layer of neurons: nothing to round")
+    return groups
