@@ -80,6 +80,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        # A full disk, a missing permission: nothing that we could mend.
+        print(f"spikeloom: error: {error}", file=sys.stderr)
+        return SpikeloomError.exit_code
     except Exception:
         traceback.print_exc()
         print("spikeloom: this is a bug; please report it with the lines above", file=sys.stderr)

@@ -91,6 +91,7 @@ def train(recipe: Recipe, folder: Path, console: Console) -> dict[str, Any]:
     from spikeloom.models import train as training
     from spikeloom.models.check import check_export
 
+    files.make_folder(folder)
     with console.progress(f"train {recipe.name}", recipe.epochs) as advance:
 
         def on_epoch(epoch: training.Epoch) -> None:
