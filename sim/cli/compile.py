@@ -209,7 +209,7 @@ def _summarise(program: "Program") -> list[dict[str, Any]]:
                 "state_bits": core.neuron.state_bits,
                 "accumulator_bits": core.neuron.accumulator_bits,
                 "weight_memory_bits": core.weight_memory_bits,
-                "state_memory_bits": core.groups * core.lanes * core.neuron.state_bits,
+                "membrane_memory_bits": core.groups * core.lanes * core.neuron.accumulator_bits,
             }
         )
     return rows
