@@ -98,6 +98,8 @@ class Builder:
     def unique_name(self, name: str) -> str:
         """A name that also serves as an identifier and a file name, unlike all others so far."""
         plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "population"
+        if not plain.isidentifier():
+            plain = f"layer_{plain}"  # torch calls the parts of a Sequential 0, 1, 2
         taken = {item.name for item in self.populations}
         if self.populations:
             taken.update(RESERVED)

@@ -4,12 +4,13 @@ cocotb's runner reads the environment of the process that it is called in and wr
 standard output, so it gets a process of its own: this module, called as a script.
 """
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.errors import SpikeloomError, ToolMissing
 from spikeloom.compiler.files import make_folder
 from spikeloom.rtl.top import Accelerator
 from spikeloom.sim.toolchain import OnLine, find_tool, run_command, tool_environment
@@ -122,6 +123,8 @@ def _run_job(
     job: dict[str, Any], directory: Path, stage: str, on_line: OnLine = lambda line: None
 ) -> Path:
     """Carry out a job in a process of its own."""
+    if importlib.util.find_spec("cocotb_tools") is None:
+        raise ToolMissing("cocotb is not installed; install it with: pip install 'cocotb>=2.0'")
     path = directory / f"{stage}-job.json"
     path.write_text(json.dumps(job))
     simulator = job["simulator"]
