@@ -9,6 +9,12 @@ from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import IntArray
 from spikeloom.compiler.ir import FixedNeuron, Network, Population
 
+# Names of the accelerator's other blocks, beside which the layers stand.
+RESERVED = ("input", "readout", "readout_queue", "port")
+
+# Scores are sent as words of 16 bits.
+MAX_STEPS = (1 << 16) - 1
+
 
 @dataclass(frozen=True, eq=False)
 class Core:
@@ -94,6 +100,17 @@ def map_network(network: Network, lanes: dict[str, int]) -> tuple[Core, ...]:
     if unknown:
         known = ", ".join(layer.name for layer in network.layers)
         raise SpikeloomError(f"lanes are given for '{unknown[0]}', which is not a layer ({known})")
+    for layer in network.layers:
+        if layer.name in RESERVED or not layer.name.isidentifier():
+            raise SpikeloomError(
+                f"layer '{layer.name}' cannot be called so: the accelerator takes identifiers "
+                f"other than {', '.join(RESERVED)}"
+            )
+    if network.steps > MAX_STEPS:
+        raise SpikeloomError(
+            f"network '{network.name}' has T = {network.steps}; "
+            f"the readout counts up to {MAX_STEPS}"
+        )
     if network.readout.population != network.populations[-1].name:
         raise SpikeloomError(
             f"the readout takes population '{network.readout.population}', but the accelerator "

@@ -9,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
+from spikeloom.compiler.cores import RESERVED
 from spikeloom.compiler.ir import Population, Projection
 from spikeloom.compiler.onnx_values import Constant, Current, Refusal, Spikes, Term, Value
 
@@ -97,7 +98,11 @@ class Builder:
     def unique_name(self, name: str) -> str:
         """A name that also serves as an identifier and a file name, unlike all others so far."""
         plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "population"
+        if not plain.isidentifier():
+            plain = f"layer_{plain}"  # torch calls the parts of a Sequential 0, 1, 2
         taken = {item.name for item in self.populations}
+        if self.populations:
+            taken.update(RESERVED)
         candidate, number = plain, 2
         while candidate in taken:
             candidate, number = f"{plain}_{number}", number + 1

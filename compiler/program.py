@@ -19,7 +19,7 @@ from safetensors.numpy import save
 from spikeloom.compiler.cores import Core, map_network
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.files import write_bytes
-from spikeloom.compiler.fixed import Decay, Reset
+from spikeloom.compiler.fixed import Decay, IntArray, Reset
 from spikeloom.compiler.ir import (
     FixedNeuron,
     Network,
@@ -28,6 +28,7 @@ from spikeloom.compiler.ir import (
     Projection,
     Readout,
 )
+from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 
 FORMAT = "spikeloom program"
 VERSION = 1
@@ -62,6 +63,14 @@ class Program:
             raise SpikeloomError(f"network '{network.name}' holds real numbers; quantise it first")
         if not self.cores:
             raise SpikeloomError(f"network '{network.name}' has no layer of neurons")
+        for layer, wanted in zip(network.layers, bound_accumulators(network).layers, strict=True):
+            assert isinstance(layer.neuron, FixedNeuron) and isinstance(wanted.neuron, FixedNeuron)
+            if layer.neuron.accumulator_bits < wanted.neuron.accumulator_bits:
+                raise SpikeloomError(
+                    f"layer '{layer.name}' has an accumulator of {layer.neuron.accumulator_bits} "
+                    f"bits, which some events would make wrap around; it needs "
+                    f"{wanted.neuron.accumulator_bits}"
+                )
 
     @cached_property
     def cores(self) -> tuple[Core, ...]:
@@ -137,17 +146,17 @@ class Program:
             raise SpikeloomError(f"program file '{path}' does not exist") from error
         except (OSError, safetensors.SafetensorError) as error:
             raise SpikeloomError(f"'{path}' is not a readable program file: {error}") from error
-        if header is None:
-            raise SpikeloomError(f"'{path}' is a safetensors file but not a Spikeloom program")
-        description = json.loads(header)
-        if description.get("version") != VERSION:
-            raise SpikeloomError(
-                f"'{path}' is a program of version {description.get('version')}; "
-                f"this Spikeloom reads version {VERSION}"
-            )
         try:
+            description = json.loads(header or "{}")
+            if description.get("format") != FORMAT:
+                raise SpikeloomError(f"'{path}' is a safetensors file but not a Spikeloom program")
+            if description["version"] != VERSION:
+                raise SpikeloomError(
+                    f"'{path}' is a program of version {description['version']}; "
+                    f"this Spikeloom reads version {VERSION}"
+                )
             return _program(description, tensors)
-        except (KeyError, ValueError, TypeError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise SpikeloomError(f"program file '{path}' is damaged: {error!r}") from error
 
     def with_lanes(self, lanes: dict[str, int]) -> "Program":
@@ -171,11 +180,11 @@ def _program(description: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> P
         neuron = None
         if "decay_shift" in entry:
             lanes[name] = entry["lanes"]
-            multiplier = tensors[f"decay_multiplier/{name}"].astype(np.int64)
+            multiplier = _integers(tensors, f"decay_multiplier/{name}")
             neuron = FixedNeuron(
                 decay=Decay(multiplier, entry["decay_shift"]),
-                threshold=tensors[f"threshold/{name}"].astype(np.int64),
-                bias=tensors[f"bias/{name}"].astype(np.int64),
+                threshold=_integers(tensors, f"threshold/{name}"),
+                bias=_integers(tensors, f"bias/{name}"),
                 reset=Reset(entry["reset"]),
                 scale=entry["scale"],
                 state_bits=entry["state_bits"],
@@ -186,7 +195,7 @@ def _program(description: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> P
         Projection(
             pre=entry["pre"],
             post=entry["post"],
-            weight=tensors[f"weight/{entry['pre']}/{entry['post']}"].astype(np.int64),
+            weight=_integers(tensors, f"weight/{entry['pre']}/{entry['post']}"),
             source=entry["source"],
             weight_bits=entry["weight_bits"],
             weight_shift=entry["weight_shift"],
@@ -203,3 +212,10 @@ def _program(description: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> P
         encoder=description["encoder"],
     )
     return Program(network, lanes)
+
+
+def _integers(tensors: dict[str, NDArray[Any]], name: str) -> IntArray:
+    tensor = tensors[name]
+    if tensor.dtype.kind != "i":
+        raise ValueError(f"tensor '{name}' holds {tensor.dtype}, wanted integers")
+    return tensor.astype(np.int64)

@@ -74,6 +74,8 @@ def check_spikes(network: Network, spikes: NDArray[np.generic]) -> None:
             f"input spikes have shape {spikes.shape}; network '{network.name}' takes "
             f"(T={wanted[0]}, batch, {wanted[2]})"
         )
+    if spikes.dtype.kind not in "biuf":
+        raise SpikeloomError(f"input spikes are of type {spikes.dtype}; wanted the numbers 0 and 1")
     wrong = (spikes != 0) & (spikes != 1)
     if wrong.any():
         step, sample, neuron = np.argwhere(wrong)[0]

@@ -2,6 +2,7 @@
 """From a program to files: Verilog, memory images and the list of ports."""
 
 import json
+import re
 from pathlib import Path
 
 from amaranth.back import verilog
@@ -14,6 +15,12 @@ from spikeloom.rtl.top import Accelerator
 
 TOP = "accelerator"
 
+# Yosys gives each module a register whose first value is meant to start the combinational blocks
+# (`always @*`) at time 0. A value in the declaration comes before any block waits for it, and an
+# event-driven simulator then leaves undefined what depends on registers that have not changed yet.
+# A non-blocking assignment comes when all blocks are waiting.
+_START = re.compile(r"reg (\\\$auto\$verilog_backend\S*) +=.*;")
+
 
 def to_verilog(program: Program, probe: bool = False) -> str:
     """The accelerator of a program as one self-contained Verilog file.
@@ -21,9 +28,10 @@ def to_verilog(program: Program, probe: bool = False) -> str:
     The same program gives the same text. The memories' contents are in the text; clock and reset
     are the ports `clk` and `rst` (synchronous, high).
     """
-    return verilog.convert(
+    text = verilog.convert(
         Accelerator(program, probe), name=TOP, emit_src=False, strip_internal_attrs=True
     )
+    return _START.sub(r"reg \1 ;\n  initial \1 <= 0;", text)
 
 
 def emit(program: Program, directory: Path, probe: bool = False) -> dict[str, Path]:

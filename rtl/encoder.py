@@ -17,9 +17,9 @@ class SpikeEncoder(wiring.Component):
     """Sends the spikes of each group as events, lowest address first, then the end of the step.
 
     Spike vectors wait in a short queue. Its head gives one word of lanes that holds a spike to the
-    word register, which sends one event per clock cycle; a word, a silent vector and a change of
-    vectors cost nothing beside the events, as the next word is loaded with the last event of the
-    one before.
+    word register, which sends one event per clock cycle. A change of words or of vectors costs
+    nothing beside the events, as the next word is loaded with the last event of the one before; a
+    silent vector costs one cycle.
 
     Parameters
     ----------

@@ -72,15 +72,15 @@ class Observation:
         self, model: AcceleratorModel, cycle: int, expected: int, got: int
     ) -> Difference:
         """The first signal in the order of the pipeline, and its lowest lane, that differs."""
-        group = 0
+        groups: dict[str, int] = {}
         for (block, probe), shift in zip(self.signals, self.shifts, strict=True):
             mask = (1 << probe.width) - 1
             wanted, found = expected >> shift & mask, got >> shift & mask
             if probe.name == "neurons.write_group":
-                group = wanted
+                groups[block] = wanted
             if wanted == found:
                 continue
-            steps, neuron = model.progress(block), None
+            steps, neuron, group = model.progress(block), None, groups.get(block, 0)
             if probe.lanes:
                 lane, wanted, found = _first_lane(probe, wanted, found)
                 if probe.name == "neurons.spikes":

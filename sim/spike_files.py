@@ -29,7 +29,7 @@ from spikeloom.compiler.reference import Spikes, check_spikes
 COLUMNS = ("sample", "step", "input")
 
 # A CSV file with one wrong digit must not ask for more memory than a machine has.
-_LARGEST = 1 << 31
+_LARGEST = 1 << 28
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +52,8 @@ def read_spikes(path: Path, network: Network) -> InputSpikes:
     Raises
     ------
     SpikeloomError
-        If the file cannot be read, or if what it holds does not fit the network; of a CSV file the
-        line is named.
+        If the file cannot be read, holds no samples, or if what it holds does not fit the network;
+        of a CSV file the line is named.
     """
     if path.suffix not in (".npz", ".csv"):
         raise SpikeloomError(f"'{path}' ends in '{path.suffix}'; spikes come as .npz or .csv")
@@ -62,13 +62,16 @@ def read_spikes(path: Path, network: Network) -> InputSpikes:
     except OSError as error:
         raise SpikeloomError(f"cannot read spikes from '{path}': {error.strerror}") from error
     if path.suffix == ".csv":
-        return InputSpikes(_read_csv(path, content, network))
-    arrays = _read_npz(path, content)
+        arrays: dict[str, NDArray[Any]] = {"spikes": _read_csv(path, content, network)}
+    else:
+        arrays = _read_npz(path, content)
     spikes = arrays["spikes"]
     try:
         check_spikes(network, spikes)
     except SpikeloomError as error:
         raise SpikeloomError(f"'{path}': {error}") from error
+    if not spikes.shape[1]:
+        raise SpikeloomError(f"'{path}' holds no samples")
     labels = arrays.get("labels")
     if labels is not None:
         _check_labels(path, labels, spikes.shape[1], network)

@@ -44,8 +44,8 @@ class Pauses:
 
     Attributes
     ----------
-    input, output : share of clock cycles in which the side pauses, 0 .. 0.9
-    burst : mean length of a pause in clock cycles
+    input, output : share of clock cycles in which the side pauses, 0 .. burst / (burst + 1)
+    burst : mean length of a pause in clock cycles, >= 1
     seed : of both sides' generators
     """
 

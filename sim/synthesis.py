@@ -11,7 +11,7 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.files import write_bytes, write_text
+from spikeloom.compiler.files import make_folder, write_bytes, write_text
 from spikeloom.sim.boards import Board, Part
 from spikeloom.sim.report import (
     Placement,
@@ -132,7 +132,7 @@ def synthesise_alone(
     SpikeloomError
         If the design does not fit the part, or a program fails.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     work = directory.resolve()
     write_text(work / "top.il", rtlil.convert(design, name="top"))
     synthesis = f"{part.synthesis} {part.multipliers[0]} -top top"
@@ -159,7 +159,7 @@ def _prepare(design: Any, board: Board, directory: Path) -> tuple[list[list[str]
         script_after_synth=_TELL_CELLS,
         nextpnr_opts=_place_options(),
     )
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     plan.extract(directory)
     commands: list[list[str]] = json.loads(plan.files["build_top.json"])["commands"]
     return commands, directory.resolve()

@@ -26,7 +26,7 @@ OnLine = Callable[[str], None]
 # The source of a program that was found on PATH.
 NATIVE = "native"
 
-_ERROR = re.compile(r"^(ERROR|%Error|fatal)|\berror:", re.IGNORECASE)
+_ERROR = re.compile(r"^(ERROR|%Error|fatal)|\berror:|syntax error|: \*\*\* ", re.IGNORECASE)
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from spikeloom.compiler import reference
 from spikeloom.compiler.errors import VerificationMismatch
+from spikeloom.compiler.files import make_folder
 from spikeloom.compiler.program import Program
 from spikeloom.compiler.reference import Spikes, Trace
 from spikeloom.rtl.emit import to_verilog
@@ -97,7 +98,7 @@ def verify(
         At the first difference: cycle, sample, step, layer, neuron, signal, expected, got.
     """
     expected = reference.run(program.network, spikes, membranes=True)
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     if verilog is None:
         verilog = directory / "accelerator.v"
         verilog.write_text(to_verilog(program, probe))

@@ -10,6 +10,10 @@ from spikeloom.sim.difference import Observation
 
 BENCH = "bench"
 
+# What makes a signal visible to cocotb in Verilator; other simulators show all of them.
+_WRITABLE = "/* verilator public_flat_rw */"
+_READABLE = "/* verilator public_flat_rd */"
+
 
 def wrapper_verilog(accelerator: Accelerator) -> str:
     """The module `bench` around the module `accelerator`."""
@@ -33,8 +37,12 @@ def wrapper_verilog(accelerator: Accelerator) -> str:
     pins = [f".{name}({source})" for name, source in inputs.items()]
     pins += [f".{name}({name})" for name in observed]
     return (
-        f"module {BENCH}(input clk, input rst, input [{word_bits + 2}:0] driven,\n"
-        f"    output [{Observation(accelerator).width - 1}:0] observed);\n"
+        f"module {BENCH}(\n"
+        f"  input clk {_WRITABLE},\n"
+        f"  input rst {_WRITABLE},\n"
+        f"  input [{word_bits + 2}:0] driven {_WRITABLE},\n"
+        f"  output [{Observation(accelerator).width - 1}:0] observed {_READABLE}\n"
+        ");\n"
         f"{wires}"
         f"  {TOP} dut({', '.join(pins)});\n"
         f"  assign observed = {{{', '.join(reversed(observed))}}};\n"

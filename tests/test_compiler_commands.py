@@ -16,10 +16,10 @@ from spikeloom.compiler import passes, reference
 from spikeloom.compiler.errors import SpikeloomError, VerificationMismatch
 from spikeloom.compiler.ir import FixedNeuron, Network
 from spikeloom.compiler.program import Program
+from spikeloom.models.runtime import run_model
 from spikeloom.sim.cli import check as check_command
 from spikeloom.sim.cli import compile as compile_command
 from spikeloom.sim.cli.console import Console
-from spikeloom.sim.oracle import run_model
 from spikeloom.sim.spike_files import read_spikes
 
 Parse = Callable[..., onnx.ModelProto]

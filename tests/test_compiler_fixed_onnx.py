@@ -13,7 +13,8 @@ from spikeloom.compiler.errors import SpikeloomError, VerificationMismatch
 from spikeloom.compiler.fixed import Reset
 from spikeloom.compiler.fixed_onnx import fixed_model
 from spikeloom.compiler.ir import Network, Neuron, Population, Projection, Readout
-from spikeloom.sim.oracle import compare_fixed, run_model
+from spikeloom.models.runtime import run_model
+from spikeloom.sim.oracle import compare_fixed
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikeloom.compiler.ir import Network, Neuron
 from spikeloom.compiler.onnx_import import examine, import_network
 from spikeloom.compiler.operator import neuron_function
-from spikeloom.sim.oracle import run_model
+from spikeloom.models.runtime import run_model
 
 Parse = Callable[..., onnx.ModelProto]
 Array = NDArray[np.float64]

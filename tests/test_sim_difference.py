@@ -147,11 +147,6 @@ def test_flipped_bit_of_a_weight_in_memory_is_told_with_its_neuron_and_step(neur
     assert (found.sample, found.step) == (sample, step)
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    strict=True,
-    reason="the group of a folded layer is carried over to the layers behind it",
-)
 @pytest.mark.parametrize("neuron", range(4))
 def test_flipped_bit_of_a_weight_in_registers_is_told_with_its_neuron(neuron: int) -> None:
     spikes = random_spikes(small_network(), SAMPLES, 0.5, 5)

@@ -54,10 +54,12 @@ def test_csv_lists_events(newline: str, network: Network, tmp_path: Path) -> Non
     assert read.labels is None
 
 
-def test_csv_without_an_event_holds_no_samples(network: Network, tmp_path: Path) -> None:
-    path = tmp_path / "events.csv"
-    path.write_text(HEADER)
-    assert read_spikes(path, network).spikes.shape == (4, 0, 3)
+def test_file_without_a_sample_is_refused(network: Network, tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text(HEADER)
+    np.savez(tmp_path / "none.npz", spikes=np.zeros((4, 0, 3)))
+    for name in ("events.csv", "none.npz"):
+        with pytest.raises(SpikeloomError, match=f"{name}' holds no samples"):
+            read_spikes(tmp_path / name, network)
 
 
 @pytest.mark.parametrize(
@@ -141,9 +143,11 @@ def test_damaged_npz_is_refused_wherever_the_damage_is(network: Network, tmp_pat
         (np.zeros((3, 2, 3)), "shape (3, 2, 3)"),
         (np.zeros((4, 2, 5)), "shape (4, 2, 5)"),
         (np.full((4, 2, 3), np.nan), "is nan"),
-        (np.full((4, 2, 3), "1"), "input spike"),
+        (np.full((4, 2, 3), "1"), "input spikes are of type <U1"),
+        (np.zeros((4, 2, 3), complex), "input spikes are of type complex128"),
+        (np.zeros((4, 2, 3), [("a", "u1")]), "input spikes are of type"),
     ],
-    ids=["not binary", "two axes", "another T", "another size", "nan", "text"],
+    ids=["not binary", "two axes", "another T", "another size", "nan", "text", "complex", "fields"],
 )
 def test_spikes_that_do_not_fit_are_refused(
     spikes: np.ndarray[Any, Any], text: str, network: Network, tmp_path: Path

@@ -11,7 +11,7 @@ import sys
 import traceback
 from importlib.metadata import version
 
-from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.errors import SpikeloomError, ToolMissing
 from spikeloom.sim.cli.console import Console
 
 COMMANDS = (
@@ -80,8 +80,24 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
-    except Exception:
+    except OSError as error:
+        # A full disk, a missing permission: nothing that we could mend.
+        print(f"spikeloom: error: {error}", file=sys.stderr)
+        return SpikeloomError.exit_code
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and not _is_ours(error.name):
+            # Only some commands need the packages of the extras.
+            print(
+                f"spikeloom: error: Python package '{error.name}' is not installed; "
+                "'spikeloom doctor' tells how to install it",
+                file=sys.stderr,
+            )
+            return ToolMissing.exit_code
         traceback.print_exc()
         print("spikeloom: this is a bug; please report it with the lines above", file=sys.stderr)
         return 70
     return 0
+
+
+def _is_ours(module: str | None) -> bool:
+    return module is None or module.partition(".")[0] == "spikeloom"

@@ -138,8 +138,6 @@ def _software(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     network = program.network
     spikes = read_spikes(args.spikes, network).spikes
     samples = spikes.shape[1]
-    if not samples:
-        raise SpikeloomError(f"'{args.spikes}' holds no samples")
     scores = benchmarks.run_in_floats(network, spikes)
     equal = int((scores.argmax(axis=1) == reference.run(network, spikes).classes).sum())
     with console.progress("measure rates", len(BATCHES) + 1) as advance:

@@ -14,8 +14,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.sim.cli.compile import parse_lanes
+from spikeloom.sim.cli.compile import AddLanes, parse_lanes
 from spikeloom.sim.cli.console import Console
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lanes",
         type=parse_lanes,
+        action=AddLanes,
         metavar="LAYER=P,...",
         help="neurons of a layer that are processed at once; None: those of a program file, and "
         "for an ONNX file as many as fit the board",
@@ -123,10 +123,7 @@ def build_program(
 def _read_samples(program: "Program", path: Path) -> "Spikes":
     from spikeloom.sim.spike_files import read_spikes
 
-    spikes = read_spikes(path, program.network).spikes
-    if not spikes.shape[1]:
-        raise SpikeloomError(f"'{path}' holds no samples")
-    return spikes[:, :LATENCY_SAMPLES]
+    return read_spikes(path, program.network).spikes[:, :LATENCY_SAMPLES]
 
 
 def _latency(report: "BuildReport", cycles: "Cycles") -> dict[str, float]:

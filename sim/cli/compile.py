@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeloom.compiler.errors import SpikeloomError, ToolMissing, VerificationMismatch
+from spikeloom.compiler.errors import ToolMissing, VerificationMismatch
 from spikeloom.sim.cli.console import Console
 
 if TYPE_CHECKING:
@@ -34,6 +34,23 @@ def parse_lanes(text: str) -> dict[str, int]:
             raise argparse.ArgumentTypeError(f"layer '{name}' is given twice")
         lanes[name] = int(number)
     return lanes
+
+
+class AddLanes(argparse.Action):
+    """Lanes of some layers, beside those that the option gave before."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Add lanes; raise argparse.ArgumentError if a layer has some already."""
+        before = getattr(namespace, self.dest, None) or {}
+        for name in before.keys() & values:
+            raise argparse.ArgumentError(self, f"layer '{name}' is given twice")
+        setattr(namespace, self.dest, {**before, **values})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lanes",
         type=parse_lanes,
+        action=AddLanes,
         default={},
         metavar="LAYER=P,...",
         help="neurons of a layer that are processed at once (layers not named: all of them)",
@@ -167,15 +185,12 @@ def _write(
 
     # All files take their names only after all of them have been written.
     with ExitStack() as stack:
-        try:
-            program.save(stack.enter_context(replacing(paths["program"])))
-            stack.enter_context(replacing(paths["fixed_onnx"])).write_bytes(oracle)
-            for number, (step, network) in enumerate(stages):
-                path = folder / "passes" / f"{number:02}-{step}.txt"
-                text = f"{network}\n"
-                stack.enter_context(replacing(path)).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise SpikeloomError(f"cannot write into '{folder}': {error.strerror}") from error
+        program.save(stack.enter_context(replacing(paths["program"])))
+        stack.enter_context(replacing(paths["fixed_onnx"])).write_bytes(oracle)
+        for number, (step, network) in enumerate(stages):
+            path = folder / "passes" / f"{number:02}-{step}.txt"
+            text = f"{network}\n"
+            stack.enter_context(replacing(path)).write_text(text, encoding="utf-8")
 
 
 def _summarise(program: "Program") -> list[dict[str, Any]]:
@@ -194,7 +209,7 @@ def _summarise(program: "Program") -> list[dict[str, Any]]:
                 "state_bits": core.neuron.state_bits,
                 "accumulator_bits": core.neuron.accumulator_bits,
                 "weight_memory_bits": core.weight_memory_bits,
-                "state_memory_bits": core.groups * core.lanes * core.neuron.state_bits,
+                "membrane_memory_bits": core.groups * core.lanes * core.neuron.accumulator_bits,
             }
         )
     return rows

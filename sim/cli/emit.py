@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from spikeloom.sim.cli.compile import parse_lanes
+from spikeloom.sim.cli.compile import AddLanes, parse_lanes
 from spikeloom.sim.cli.console import Console
 
 HELP = "emit the accelerator of a program as Verilog"
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lanes",
         type=parse_lanes,
+        action=AddLanes,
         metavar="LAYER=P,...",
         default=argparse.SUPPRESS,
         help="neurons of a layer that are processed at once, instead of the program's (layers not "

@@ -13,7 +13,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.sim.cli.console import Console
 
 if TYPE_CHECKING:
@@ -70,8 +69,6 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     network = program.network
     samples = read_spikes(args.spikes, network)
     count = samples.spikes.shape[1]
-    if not count:
-        raise SpikeloomError(f"'{args.spikes}' holds no samples")
     keep = args.membranes or "membrane_picture" in args
     trace = reference.run(network, samples.spikes, membranes=keep)
     cycles = latency.measure(program, samples.spikes[:, :CYCLE_SAMPLES])

@@ -107,6 +107,7 @@ def train(
     from spikeloom.models import checkpoint, export
     from spikeloom.models import train as training
 
+    files.make_folder(folder)
     dataset = recipe.load_data(data, _Download(console))
     written = {
         "checkpoint": folder / f"{recipe.name}.safetensors",

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeloom.sim.cli.compile import parse_lanes
+from spikeloom.sim.cli.compile import AddLanes, parse_lanes
 from spikeloom.sim.cli.console import Console
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lanes",
         type=parse_lanes,
+        action=AddLanes,
         metavar="LAYER=P,...",
         help="fold the program otherwise (by default as it says itself)",
     )
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     if args.lanes is not None:
         program = program.with_lanes(args.lanes)
     if args.verilog is not None and not args.verilog.is_file():
-        raise SpikeloomError(f"Verilog file '{args.verilog}' does not exist")
+        raise SpikeloomError(f"there is no Verilog file '{args.verilog}'")
     if args.samples < 1:
         raise SpikeloomError(f"--samples must be at least 1, not {args.samples}")
     spikes = read_spikes(args.spikes, program.network).spikes[:, : args.samples]
