@@ -107,8 +107,8 @@ def train(
     from spikeloom.models import checkpoint, export
     from spikeloom.models import train as training
 
-    files.make_folder(folder)
     dataset = recipe.load_data(data, _Download(console))
+    files.make_folder(folder)
     written = {
         "checkpoint": folder / f"{recipe.name}.safetensors",
         "metrics": folder / "metrics.csv",
