@@ -225,7 +225,7 @@ CASES = [
     ("verify good.safetensors spikes.npz -o out --verilog none.v", "there is no Verilog file"),
     ("verify good.safetensors spikes.npz -o out --verilog {inputs}", "there is no Verilog file"),
     ("export none.safetensors -o out/a.onnx", "does not exist"),
-    ("export good.safetensors -o out/a.onnx", "has another format than 'spikeloom checkpoint 1'"),
+    ("export good.safetensors -o out/a.onnx", "has another format than 'spikeloom checkpoint 2'"),
     ("export none.py:build --steps 2 --inputs 3 -o out/a.onnx", "does not exist"),
     ("export good.onnx -o out/a.onnx", "needs --steps and --inputs"),
     # Boards.
