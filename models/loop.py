@@ -167,7 +167,7 @@ class _Loop:
 
     @property
     def seconds(self) -> float:
-        """Time spent, in all sessions."""
+        """Seconds spent, those before a resumption included."""
         return self._before + perf_counter() - self._started
 
     def pass_over_training_samples(self) -> Iterator[Batch]:
