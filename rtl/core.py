@@ -73,7 +73,10 @@ class LayerCore(wiring.Component):
 
 
 class LayerCoreModel:
-    """Cycle model of LayerCore: its blocks' models, joined as `elaborate` joins the blocks."""
+    """Cycle model of LayerCore: its blocks' models, joined as `elaborate` joins the blocks.
+
+    A layer at a standstill is not computed again: in the model, too, silence costs next to nothing.
+    """
 
     def __init__(self, core: LayerCore):
         self.name = core.core.name
@@ -88,9 +91,13 @@ class LayerCoreModel:
         """Let what depends on the registers alone settle, after a clock edge."""
         self.engine.settle(self.queue.valid, self.queue.head)
         self.neurons.settle(self.engine.apply, self.engine.apply_row)
+        self.shown: tuple[int, ...] | None = None
+        self.still = self.engine.rests and self.neurons.rests and self.encoder.waits
 
     def clock(self, pushed: int | None, ready: bool) -> None:
         """Go on by one clock edge: the event taken, if any, and the next block's readiness."""
+        if self.still and pushed is None and not (ready and self.encoder.valid):
+            return
         vector = None
         if self.neurons.vector_valid:
             vector = self.neurons.spikes, self.neurons.scan_end
@@ -101,6 +108,7 @@ class LayerCoreModel:
         self.neurons.clock(self.engine.apply)
         self.engine.clock(self.queue.head, release)
         self.queue.clock(pushed, pop)
+        self.settle()
 
     @property
     def steps_done(self) -> int:
@@ -109,9 +117,11 @@ class LayerCoreModel:
 
     def values(self) -> tuple[int, ...]:
         """Values of the probes."""
-        return (
-            *self.queue.values(),
-            *self.engine.values(),
-            *self.neurons.values(),
-            *self.encoder.values(),
-        )
+        if self.shown is None:
+            self.shown = (
+                *self.queue.values(),
+                *self.engine.values(),
+                *self.neurons.values(),
+                *self.encoder.values(),
+            )
+        return self.shown

@@ -175,6 +175,11 @@ class SpikeEncoderModel:
             return self.word_base + (self.word & -self.word).bit_length() - 1
         return self.end if self.word_end else 0
 
+    @property
+    def waits(self) -> bool:
+        """Whether nothing changes here until the event is taken or a vector comes."""
+        return self.valid or not self.vectors
+
     def loads(self, ready: bool) -> bool:
         """Whether the word register is loaded in this cycle."""
         if not self.vectors:

@@ -310,6 +310,12 @@ class NeuronArrayModel:
     def _signed(self, raised):
         return unpack_lanes(raised ^ self.offset, self.core.lanes, self.lane_bits)
 
+    @property
+    def rests(self) -> bool:
+        """Whether nothing changes here until an operation comes."""
+        returning = any(operation[0] for operation, _ in self.returning)
+        return not returning and not self.vector_valid
+
     def values(self):
         """Values of the probes."""
         if self.in_registers:

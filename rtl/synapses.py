@@ -236,6 +236,12 @@ class SynapseEngineModel:
             self.transitions.add((before, self.state))
 
     @property
+    def rests(self) -> bool:
+        """Whether nothing changes here until an event arrives or a credit comes back."""
+        waiting = self.state in (IDLE, BLOCKED)
+        return waiting and self.fetch is NO_OPERATION and self.apply is NO_OPERATION
+
+    @property
     def takes(self) -> bool:
         """Whether the event at the head of the queue is done with in this cycle."""
         return self.state in (ADD, FIRE) and self.group == self.groups - 1

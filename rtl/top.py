@@ -144,19 +144,17 @@ class AcceleratorModel:
         event = None
         if word is not None and self.s_axis_tready:
             event = self.input.clock(word, last)
-        # All handshakes are settled before any block moves on.
-        ready = [queue.ready for queue in self.next_queues]
-        sent = [
-            layer.encoder.event if layer.encoder.valid and taken else None
-            for layer, taken in zip(self.layers, ready, strict=True)
-        ]
-        counted = self.readout_queue.valid and self.readout.ready(self.readout_queue.head)
-        head = self.readout_queue.head if counted else None
-        self.readout.clock(head, m_axis_tready)
-        self.readout_queue.clock(sent[-1], counted)
-        for layer, pushed, taken in zip(self.layers, [event, *sent[:-1]], ready, strict=True):
-            layer.clock(pushed, taken)
-            layer.settle()
+        # Every handshake is settled by the registers before the edge: a layer's encoder is asked
+        # before the layer moves on, and the queue behind it moves on later.
+        for layer, queue in zip(self.layers, self.next_queues, strict=True):
+            ready = queue.ready
+            sent = layer.encoder.event if ready and layer.encoder.valid else None
+            layer.clock(event, ready)
+            event = sent
+        queue = self.readout_queue
+        counted = queue.valid and self.readout.ready(queue.head)
+        self.readout.clock(queue.head if counted else None, m_axis_tready)
+        queue.clock(event, counted)
 
     def progress(self, name: str) -> tuple[int, int]:
         """Sample and time step that a block works on; for the ports, the readout's."""
@@ -171,9 +169,12 @@ class AcceleratorModel:
 
     def values(self) -> list[int]:
         """Values of all that can be observed, in the order of `Accelerator.observed`."""
-        ports = (self.s_axis_tready, *self.m_axis, self.input.error)
-        if not self.probe:
-            return [*ports]
-        layers = [value for layer in self.layers for value in layer.values()]
-        readout = (*self.readout_queue.values(), *self.readout.values())
-        return [*self.input.values(), *layers, *readout, *ports]
+        values: list[int] = []
+        if self.probe:
+            values += self.input.values()
+            for layer in self.layers:
+                values += layer.values()
+            values += self.readout_queue.values()
+            values += self.readout.values()
+        values += (self.s_axis_tready, *self.m_axis, self.input.error)
+        return values

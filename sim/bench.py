@@ -135,9 +135,9 @@ async def _run(
             break
         sender.go_on()
         receiver.go_on()
-        valid, result, result_last = model.m_axis
         idle += 1
-        if valid and receiver.ready:
+        if receiver.ready and model.readout.valid:
+            _, result, result_last = model.m_axis
             receiver.take(result, result_last)
             idle = 0
             if result_last:

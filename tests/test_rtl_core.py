@@ -63,7 +63,6 @@ def send(dut, model, events, received, offer=1.0, take=1.0, seed=0):
         if model.encoder.valid and taken:
             received.append((model.encoder.event, time))
         model.clock(events[position] if pushed else None, taken)
-        model.settle()
         if pushed:
             position, held = position + 1, False
         time += 1
