@@ -8,7 +8,7 @@ training loop (`tensor`), which gives the same numbers. The string of an encoder
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,19 @@ Coded = NDArray[np.generic]
 """Shape `[T, N, ...]`: uint8 spikes, int8 signed spikes or float32 currents."""
 
 Statistics = tuple[float, ...]
+
+
+class Levels(NamedTuple):
+    """Which numbers enter the network: multiples of `step` from `lowest` to `highest`.
+
+    Attributes
+    ----------
+    step : a power of two
+    """
+
+    step: float = 1.0
+    lowest: float = 0.0
+    highest: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +86,11 @@ class Encoder(ABC):
         if isinstance(samples, Events):
             return torch.from_numpy(self._code_events(samples).astype(np.float32))
         return self._code_tensor(samples, numbers, epoch)
+
+    @property
+    def levels(self) -> Levels:
+        """The numbers that it gives; spikes of 0 and 1 unless overridden."""
+        return Levels()
 
     def __str__(self) -> str:
         parameters = ", ".join(f"{name}={value}" for name, value in asdict(self).items())
@@ -151,59 +169,96 @@ class Bernoulli(Encoder):
 
 
 @dataclass(frozen=True)
-class SignedBernoulli(Encoder):
-    """Spikes of -1 and +1: sign(x) where a random number u in [0, 1) is below gain |x|.
+class Normalising(Encoder):
+    """Codes x = (p - mean) / deviation in place of the intensity p, per channel, in float32."""
 
-    x = (p - mean) / deviation, per channel, in float32; u as for `Bernoulli` (Lee et al. 2020:
-    training-algorithms 5.2).
-    """
-
-    name = "signed_bernoulli"
-    seed: int = 0
-    gain: float = 1.0
     mean: Statistics = (0.0,)
     deviation: Statistics = (1.0,)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_statistics(self.mean, self.deviation)
+        mean, deviation = self.mean, self.deviation
+        if len(mean) != len(deviation) or not mean or min(deviation) <= 0:
+            raise SpikeloomError(
+                f"encoder has means {mean} and deviations {deviation}; wanted as many of either, "
+                "the deviations > 0"
+            )
+
+    def normalise(self, intensities: Tensor) -> Tensor:
+        """x, float32 of the shape of `intensities`: `[N, C, ...]`, or any with one mean."""
+        mean, deviation = (
+            torch.tensor(values, dtype=torch.float32).view(-1, *(1,) * max(intensities.ndim - 2, 0))
+            for values in (self.mean, self.deviation)
+        )
+        return (intensities - mean) / deviation
+
+
+@dataclass(frozen=True)
+class SignedBernoulli(Normalising):
+    """Spikes of -1 and +1: sign(x) where a random number u in [0, 1) is below gain |x|.
+
+    x is the normalised intensity; u as for `Bernoulli` (Lee et al. 2020: training-algorithms 5.2).
+    """
+
+    name = "signed_bernoulli"
+    seed: int = 0
+    gain: float = 1.0
+
+    @property
+    def levels(self) -> Levels:
+        return Levels(lowest=-1.0)
 
     def _code(
         self, intensities: NDArray[np.float32], numbers: NDArray[np.int64], epoch: int
     ) -> Coded:
-        x = _normalise(intensities, self.mean, self.deviation)
+        x = self.normalise(torch.from_numpy(intensities)).numpy()
         levels = random_levels(self.seed, epoch, numbers, (self.steps, *x.shape[1:]))
         hit = levels < np.abs(x) * np.float32(self.gain) * LEVELS
         return (np.sign(x) * hit).astype(np.int8)
 
     def _code_tensor(self, intensities: Tensor, numbers: NDArray[np.int64], epoch: int) -> Tensor:
-        x = _normalise_tensor(intensities, self.mean, self.deviation)
+        x = self.normalise(intensities)
         levels = random_levels_tensor(self.seed, epoch, numbers, (self.steps, *x.shape[1:]))
         rate = x.abs() * torch.tensor(self.gain, dtype=torch.float32) * float(LEVELS)
         return x.sign() * (levels < rate)
 
 
 @dataclass(frozen=True)
-class ConstantCurrent(Encoder):
-    """Direct coding: x = (p - mean) / deviation, per channel, in float32, at every step."""
+class ConstantCurrent(Normalising):
+    """Direct coding: the normalised intensity at every step, rounded to `fraction_bits` bits.
+
+    The rounding, of halves to even, makes the numbers integers of the accelerator: with 5 bits
+    those of normalised MNIST are -14 .. 90 in units of 1/32.
+    """
 
     name = "constant_current"
-    mean: Statistics = (0.0,)
-    deviation: Statistics = (1.0,)
+    fraction_bits: int = 5
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_statistics(self.mean, self.deviation)
+        if not 0 <= self.fraction_bits <= 16:
+            raise SpikeloomError(
+                f"encoder '{self.name}' has {self.fraction_bits} fraction bits; wanted 0 .. 16"
+            )
+
+    @property
+    def levels(self) -> Levels:
+        ends = torch.tensor([[0.0], [1.0]]).expand(2, len(self.mean))
+        lowest, highest = self._round(ends)
+        return Levels(2.0**-self.fraction_bits, float(lowest.min()), float(highest.max()))
 
     def _code(
         self, intensities: NDArray[np.float32], numbers: NDArray[np.int64], epoch: int
     ) -> Coded:
-        x = _normalise(intensities, self.mean, self.deviation)
-        return np.broadcast_to(x, (self.steps, *x.shape))
+        return self._code_tensor(torch.from_numpy(intensities), numbers, epoch).numpy()
 
     def _code_tensor(self, intensities: Tensor, numbers: NDArray[np.int64], epoch: int) -> Tensor:
-        x = _normalise_tensor(intensities, self.mean, self.deviation)
+        x = self._round(intensities)
         return x.expand(self.steps, *x.shape)
+
+    def _round(self, intensities: Tensor) -> Tensor:
+        scale = 2.0**self.fraction_bits
+        return (self.normalise(intensities) * scale).round() / scale
 
 
 @dataclass(frozen=True)
@@ -292,33 +347,3 @@ ENCODERS: dict[str, type[Encoder]] = {
         EventBins,
     )
 }
-
-
-def _check_statistics(mean: Statistics, deviation: Statistics) -> None:
-    if len(mean) != len(deviation) or not mean or min(deviation) <= 0:
-        raise SpikeloomError(
-            f"encoder has means {mean} and deviations {deviation}; wanted as many of either, "
-            "the deviations > 0"
-        )
-
-
-def _statistics(values: Statistics, axes: int) -> NDArray[np.float32]:
-    """As an array that broadcasts along the channels of `[N, C, ...]`, or along everything."""
-    return np.array(values, np.float32).reshape(-1, *(1,) * max(axes - 2, 0))
-
-
-def _normalise(
-    intensities: NDArray[np.float32], mean: Statistics, deviation: Statistics
-) -> NDArray[np.float32]:
-    axes = intensities.ndim
-    normal: NDArray[np.float32] = (intensities - _statistics(mean, axes)) / _statistics(
-        deviation, axes
-    )
-    return normal
-
-
-def _normalise_tensor(intensities: Tensor, mean: Statistics, deviation: Statistics) -> Tensor:
-    axes = intensities.ndim
-    return (intensities - torch.from_numpy(_statistics(mean, axes))) / torch.from_numpy(
-        _statistics(deviation, axes)
-    )

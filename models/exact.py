@@ -12,15 +12,19 @@ import math
 import torch
 from torch import nn
 
+from spikeloom.models.encoders import Levels
 from spikeloom.models.layers import Spiking
 from spikeloom.models.stateless import AvgPool2d
 
 SIGNIFICAND_BITS = 24
 """Of a float32, the hidden bit included."""
 
+SPIKES = Levels()
+"""Inputs of 0 and 1."""
+
 
 @torch.no_grad()
-def make_sums_exact(module: nn.Module, input_step: float = 1.0, largest_input: float = 1.0) -> None:
+def make_sums_exact(module: nn.Module, inputs: Levels = SPIKES) -> None:
     """Round weights and biases of dense and convolutional layers so that their sums are exact.
 
     Per layer the grid is the finest power of two for which the largest sum of magnitudes of a row,
@@ -31,10 +35,9 @@ def make_sums_exact(module: nn.Module, input_step: float = 1.0, largest_input: f
     Parameters
     ----------
     module : its layers stand in the order in which they are computed
-    input_step, largest_input : the inputs are multiples of `input_step`, a power of two, and at
-        most `largest_input` in magnitude; as they stand, spikes of -1, 0 and 1
+    inputs : what enters the network
     """
-    step, largest = input_step, largest_input
+    step, largest = inputs.step, max(abs(inputs.lowest), abs(inputs.highest))
     for layer in module.modules():
         if isinstance(layer, Spiking):
             step = largest = 1.0

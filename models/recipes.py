@@ -44,6 +44,16 @@ _STBP_MNIST = Training(
 # With 5e-3 some output neurons fall silent for good.
 _STBP_SMALL = replace(_STBP_MNIST, learning_rate=2e-3)
 
+_TSSL_MNIST = Training(
+    epochs=25,
+    batch=50,
+    learning_rate=5e-4,
+    optimiser="adamw",
+    weight_decay=0.01,
+    clip_gradient=1.0,
+    augmentation=Augmentation(rotate=10, scale=0.1, shift=1),
+)
+
 _TSSL = Training(
     epochs=100,
     batch=50,
@@ -110,10 +120,10 @@ RECIPES = (
     Recipe(
         name="stbp-mnist-cnn",
         dataset="mnist",
-        encoder=EvenlySpaced(8),
+        encoder=EvenlySpaced(6),
         network=ARCHITECTURES["mnist-cnn"],
         algorithm=Stbp(0.2, 0.5),
-        training=_STBP_MNIST,
+        training=replace(_STBP_MNIST, epochs=25),
         published="99.42, network unverified",
     ),
     Recipe(
@@ -141,7 +151,7 @@ RECIPES = (
         encoder=ConstantCurrent(5, *_MNIST),
         network=ARCHITECTURES["mnist-cnn"],
         algorithm=Tssl(5, 3),
-        training=_TSSL,
+        training=_TSSL_MNIST,
         published="99.50 +- 0.02",
     ),
     Recipe(
@@ -184,7 +194,7 @@ RECIPES = (
     Recipe(
         name="spikebp-cifar-vgg9",
         dataset="cifar10",
-        encoder=SignedBernoulli(100, 0, 1.0, *_CIFAR_SIGNED),
+        encoder=SignedBernoulli(100, *_CIFAR_SIGNED),
         network=ARCHITECTURES["cifar-vgg9"],
         algorithm=SpikeBased(),
         training=_spike_based(0.0033, 150, 16, (70, 100, 125)),
@@ -195,7 +205,7 @@ RECIPES = (
         Recipe(
             name=f"spikebp-{name}",
             dataset="cifar10",
-            encoder=SignedBernoulli(100, 0, 1.0, *_CIFAR_SIGNED),
+            encoder=SignedBernoulli(100, *_CIFAR_SIGNED),
             network=RESIDUAL_ARCHITECTURES[name],
             algorithm=SpikeBased(init_gain=1),
             training=_spike_based(0.0025, 150, 16, (70, 100, 125)),

@@ -55,12 +55,12 @@ def current_gradient(to_spikes: Tensor, spikes: Tensor, factor: Tensor) -> Tenso
     to_spikes : dL/ds, `[T, N, ...]`
     factor : NG over the threshold, `[N, ...]`
     """
-    passed = spikes * to_spikes * factor
-    gradients = torch.empty_like(passed)
-    carried = torch.zeros_like(passed[0])
+    gradients = torch.empty_like(to_spikes)
+    carried = torch.zeros_like(to_spikes[0])
+    # One step at a time: what belongs to it then stays in the processor's cache.
     for now in reversed(range(len(spikes))):
-        carried = passed[now] + (1 - spikes[now]) * carried
-        gradients[now] = carried
+        passed = (spikes[now] * to_spikes[now]).mul_(factor)
+        carried = torch.add(passed, (1 - spikes[now]).mul_(carried), out=gradients[now])
     return gradients
 
 

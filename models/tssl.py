@@ -63,22 +63,23 @@ def current_gradient(
     """
     alpha, beta, threshold = parameters
     gain = 1 - (alpha if alpha is not None else 0)
-    silent = 1 - spikes
-    increments = potentials.clone()
-    increments[1:] -= potentials[:-1] * silent[:-1]
-    phi = (-1 / increments).clamp(-STEEPEST, 0) * spikes
-    through_time = -phi * to_spikes
-    through_reset = potentials * (beta - 1) * phi
-    through_leak = beta * silent
-    distance = ((threshold - potentials) / SIGMOID_WIDTH).clamp(-8, 8)
-    warm_up = to_spikes * torch.sigmoid(distance) * torch.sigmoid(-distance) / SIGMOID_WIDTH
-    traces = decaying_sum(gain * spikes, alpha)
+    warm = decaying_sum(gain * spikes, alpha) < gain / 4
     gradients = torch.empty_like(potentials)
     carried = torch.zeros_like(potentials[0])
+    # One step at a time: what belongs to it then stays in the processor's cache.
     for now in reversed(range(len(spikes))):
-        exact = through_time[now] + carried * (through_reset[now] + through_leak[now])
-        carried = exact * spikes[now] + carried * through_leak[now]
-        gradients[now] = torch.where(traces[now] < gain / 4, warm_up[now], exact)
+        spike, potential = spikes[now], potentials[now]
+        increment = potential
+        if now > 0:
+            increment = potential - potentials[now - 1] * (1 - spikes[now - 1])
+        phi = (-1 / increment).clamp_(-STEEPEST, 0).mul_(spike)
+        through_leak = (1 - spike).mul_(beta)
+        through_reset = (potential * (beta - 1)).mul_(phi)
+        exact = carried * through_reset.add_(through_leak) - phi * to_spikes[now]
+        carried = (exact * spike).add_(through_leak.mul_(carried))
+        rise = torch.sigmoid(((potential - threshold) / SIGMOID_WIDTH).clamp_(-8, 8))
+        warm_up = (rise - rise * rise).mul_(to_spikes[now]).div_(SIGMOID_WIDTH)
+        torch.where(warm[now], warm_up, exact, out=gradients[now])
     return gradients
 
 

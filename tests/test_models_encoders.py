@@ -22,8 +22,8 @@ CIFAR = ((0.4914, 0.4822, 0.4465), (0.557, 0.549, 0.5534))
 OF_IMAGES: list[Encoder] = [
     EvenlySpaced(7),
     Bernoulli(6, 3, 0.7),
-    SignedBernoulli(6, 1, 0.5, *MNIST),
-    SignedBernoulli(6, 1, 1.0, *CIFAR),
+    SignedBernoulli(6, *MNIST, 1, 0.5),
+    SignedBernoulli(6, *CIFAR, 1),
     ConstantCurrent(5, *MNIST),
     ConstantCurrent(5, *CIFAR),
     TimeToFirstSpike(20, 15, 0.02),
@@ -103,19 +103,29 @@ def test_random_levels_are_uniform_and_independent() -> None:
 
 
 def test_signed_spikes_have_the_sign_and_rate_of_the_normalised_intensity() -> None:
-    encoder = SignedBernoulli(50, 0, 0.5, (0.5,), (0.5,))
+    encoder = SignedBernoulli(50, (0.5,), (0.5,), 0, 0.5)
     spikes = encoder(np.tile([0.0, 0.25, 0.5, 1.0], (400, 1)))
     assert spikes.dtype == np.int8
     assert [set(spikes[..., place].flat) for place in range(4)] == [{-1, 0}, {-1, 0}, {0}, {0, 1}]
     assert spikes.mean((0, 1)) == pytest.approx([-0.5, -0.25, 0, 0.5], abs=0.02)
 
 
-def test_constant_current_is_the_normalised_intensity_of_each_channel() -> None:
+def test_constant_current_is_the_rounded_normalised_intensity_of_each_channel() -> None:
     intensities = np.full((2, 3, 4, 4), 0.5, np.float32)
-    currents = ConstantCurrent(4, *CIFAR)(intensities)
+    currents = ConstantCurrent(4, *CIFAR, fraction_bits=7)(intensities)
     assert currents.shape == (4, 2, 3, 4, 4)
-    wanted = [(0.5 - mean) / deviation for mean, deviation in zip(*CIFAR, strict=True)]
-    assert currents[3, 1, :, 2, 2] == pytest.approx(wanted)
+    exact = [(0.5 - mean) / deviation for mean, deviation in zip(*CIFAR, strict=True)]
+    assert (currents[3, 1, :, 2, 2] * 128).tolist() == [round(x * 128) for x in exact]
+
+
+def test_levels_bound_what_an_encoder_gives() -> None:
+    ends = np.array([[0.0], [1.0]], np.float32)
+    for encoder in (Bernoulli(4), ConstantCurrent(4, *MNIST), SignedBernoulli(99, *MNIST)):
+        step, lowest, highest = encoder.levels
+        coded = encoder(ends).astype(np.float64)
+        assert coded.min() in (lowest, 0) and coded.max() == highest
+        assert not (coded % step).any()
+    assert ConstantCurrent(4, *MNIST).levels == (1 / 32, -14 / 32, 90 / 32)
 
 
 def test_brighter_inputs_spike_earlier_and_dark_ones_never() -> None:
