@@ -6,12 +6,14 @@ builds a new one with `dataclasses.replace`.
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import Decay, IntArray, Reset, signed_range
+from spikeloom.compiler.geometry import Convolution, Pooling
 
 FloatArray = NDArray[np.float64]
 
@@ -19,24 +21,46 @@ FloatArray = NDArray[np.float64]
 DEFAULT_ENCODER = "binary events"
 
 
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What an input may give at a time step: whole numbers, 0 being no event.
+
+    Attributes
+    ----------
+    lowest, highest : the range of the numbers; 0 and 1 for spikes, -1 and 1 for signed spikes
+    step : what 1 is worth to the network, a power of two
+    constant : whether an input gives the same number at every time step of a window
+    """
+
+    lowest: int = 0
+    highest: int = 1
+    step: float = 1.0
+    constant: bool = False
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Neuron:
     """Leaky integrate-and-fire neurons in real numbers, as the ONNX file describes them.
 
-    V[t] = beta Vr[t-1] + (synaptic input) + bias; a spike where V[t] > threshold (>= threshold if
-    `inclusive`); Vr[t] = V[t] after the reset.
+    I[t] = alpha I[t-1] + (synaptic input) + bias; V[t] = beta Vr[t-1] + I[t]; a spike where
+    V[t] > threshold (>= threshold if `inclusive`); Vr[t] = V[t] after the reset.
 
     Attributes
     ----------
-    beta, threshold, bias : float64 arrays, shape (neurons,)
+    alpha, beta, threshold, bias : float64 arrays, shape (neurons,)
+    fire : False for neurons that only integrate, for a readout of membranes
+    single_spike : whether a neuron spikes at most once in a window
     scale : what one unit of the fixed-point membrane is worth, chosen by `passes.choose_scales`
     """
 
+    alpha: FloatArray
     beta: FloatArray
     threshold: FloatArray
     bias: FloatArray
     reset: Reset
     inclusive: bool = False
+    fire: bool = True
+    single_spike: bool = False
     scale: float | None = None
 
 
@@ -44,14 +68,17 @@ class Neuron:
 class FixedNeuron:
     """Leaky integrate-and-fire neurons in integers (docs/arithmetic.md).
 
-    V[t] = decay(Vr[t-1]) + (synaptic input) + bias; a spike where V[t] >= threshold;
-    Vr[t] = saturate(reset(V[t])).
+    A[t] = current_decay(I[t-1]) + (synaptic input) + bias; V[t] = decay(Vr[t-1]) + A[t]; a spike
+    where V[t] >= threshold; I[t] = saturate(A[t]); Vr[t] = saturate(reset(V[t])).
 
     Attributes
     ----------
+    decay : of the membrane, beta
+    current_decay : of the synaptic current, alpha; None for neurons without a synaptic state
     threshold, bias : int64 arrays, shape (neurons,), in units of `scale`
-    state_bits : width of Vr, to which it saturates once per time step
-    accumulator_bits : width of V, wide enough for any order of any legal set of events;
+    fire, single_spike : as in `Neuron`
+    state_bits, current_bits : widths of Vr and I, to which these saturate once per time step
+    accumulator_bits : width of V and A, wide enough for any order of any legal set of events;
         0 until `passes.bound_accumulators` has set it
     """
 
@@ -62,6 +89,10 @@ class FixedNeuron:
     scale: float
     state_bits: int
     accumulator_bits: int = 0
+    current_decay: Decay | None = None
+    current_bits: int = 0
+    fire: bool = True
+    single_spike: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,11 +115,14 @@ class Population:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
-    """A dense linear map from the spikes of one population to the current of another.
+    """A linear map from the spikes of one population to the current of another.
 
     Attributes
     ----------
-    weight : float64 or int64 array, shape (size of `post`, size of `pre`)
+    weight : float64 or int64 array. Dense: shape (size of `post`, inputs); the inputs are the
+        neurons of `pre`, or what `pooling` makes of them. Convolution: `convolution.weight_shape`
+    convolution : None for a dense projection
+    pooling : what happens to the spikes before they are weighted
     gain : float64 array, shape (size of `post`,): a factor per neuron that `passes.fold_gains`
         multiplies into the weights
     weight_bits : width of a quantised weight; 0 while the weights are real numbers
@@ -102,18 +136,67 @@ class Projection:
     gain: FloatArray | None = None
     weight_bits: int = 0
     weight_shift: int = 0
+    convolution: Convolution | None = None
+    pooling: Pooling | None = None
+
+    @property
+    def inputs(self) -> int:
+        """How many numbers the weights are applied to."""
+        if self.convolution is not None:
+            return int(np.prod(self.convolution.shape))
+        return int(self.weight.shape[1])
+
+    def current(
+        self, events: NDArray[np.number], weight: NDArray[np.number] | None = None
+    ) -> NDArray[np.number]:
+        """Weighted sums of events, `[..., size of pre]` to `[..., size of post]`.
+
+        Computed in the common type of events and weights; exact for integers in floats as long as
+        every partial sum fits the significand.
+
+        Parameters
+        ----------
+        weight : in place of the projection's own, and of the same shape
+        """
+        weight = self.weight if weight is None else weight
+        front, values = events.shape[:-1], events.reshape(-1, events.shape[-1])
+        if self.pooling is not None:
+            values = self.pooling(values.reshape(-1, *self.pooling.shape))
+        if self.convolution is None:
+            sums = values.reshape(len(values), -1) @ weight.T
+        else:
+            sums = self.convolution(weight, values.reshape(-1, *self.convolution.shape))
+        result: NDArray[np.number] = sums.reshape(*front, -1)
+        return result
+
+
+ReadoutKind = Literal[
+    "spike_count", "weighted_spike_count", "first_spike", "final_membrane", "maximum_membrane"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """How the spikes of a population become scores and a class.
+    """How the activity of a population becomes scores and a class.
 
-    `spike_count` is the only kind so far: the score of class k is the number of spikes of neuron k
-    over the window; the class is the highest score, ties going to the lowest index.
+    The class is the highest score, ties going to the lowest index. Each score is the sum over
+    `group` neurons, one after the other, of
+
+    - `spike_count`: the number of spikes over the window;
+    - `weighted_spike_count`: the sum of `weights[t]` over its spikes;
+    - `first_spike`: T - t for the first spike at step t, 0 without a spike;
+    - `final_membrane`, `maximum_membrane`: V (before a reset) of the last step; its largest value.
+
+    Attributes
+    ----------
+    weights : per time step, >= 0; integers in a fixed network
+    group : neurons per class
     """
 
     population: str
-    kind: str = "spike_count"
+    kind: ReadoutKind = "spike_count"
+    weights: tuple[float, ...] = ()
+    group: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +231,7 @@ class Network:
 
     `populations` stand in the order in which a time step visits them: the input first, then each
     population after those that project to it. `encoder` says how the input events are made, as the
-    ONNX file's metadata states it.
+    ONNX file's metadata states it, and `events` what they may be.
     """
 
     name: str
@@ -158,6 +241,7 @@ class Network:
     readout: Readout
     precision: Precision = field(default_factory=Precision)
     encoder: str = DEFAULT_ENCODER
+    events: Events = field(default_factory=Events)
 
     @property
     def input(self) -> Population:
@@ -212,12 +296,7 @@ class Network:
             raise SpikeloomError(f"network '{self.name}' has no population of neurons '{name}'")
 
     def _verify_projection(self, item: Projection) -> None:
-        pre, post = self.population(item.pre), self.population(item.post)
-        if item.weight.shape != (post.size, pre.size):
-            raise SpikeloomError(
-                f"projection '{item.source}' has weights of shape {item.weight.shape}, "
-                f"but '{pre.name}' gives {pre.size} and '{post.name}' takes {post.size}"
-            )
+        self._verify_geometry(item)
         if not np.isfinite(item.weight).all():
             bad = int(np.count_nonzero(~np.isfinite(item.weight)))
             raise SpikeloomError(
@@ -231,10 +310,41 @@ class Network:
                     f"{item.weight.max()}, outside {item.weight_bits} bits ({low} .. {high})"
                 )
 
+    def _verify_geometry(self, item: Projection) -> None:
+        pre, post = self.population(item.pre), self.population(item.post)
+        source = f"projection '{item.source}'"
+        shape = pre.shape
+        if item.pooling is not None:
+            if item.pooling.shape != shape or min(item.pooling.result) < 1:
+                raise SpikeloomError(
+                    f"{source} pools {item.pooling.size} x {item.pooling.size} squares of "
+                    f"{item.pooling.shape}, but '{pre.name}' gives {shape}"
+                )
+            shape = item.pooling.result
+        if item.convolution is None:
+            given = int(np.prod(shape))
+            if item.weight.shape != (post.size, given):
+                raise SpikeloomError(
+                    f"{source} has weights of shape {item.weight.shape}, "
+                    f"but '{pre.name}' gives {given} and '{post.name}' takes {post.size}"
+                )
+            return
+        if item.convolution.shape != shape or item.convolution.result != post.shape:
+            raise SpikeloomError(
+                f"{source} convolves {item.convolution.shape} to {item.convolution.result}, "
+                f"but '{pre.name}' gives {shape} and '{post.name}' takes {post.shape}"
+            )
+        if item.weight.shape != item.convolution.weight_shape:
+            raise SpikeloomError(
+                f"{source} has weights of shape {item.weight.shape}; its convolution takes "
+                f"{item.convolution.weight_shape}"
+            )
+
     def __str__(self) -> str:
         lines = [
             f"network {self.name}: T={self.steps} {'fixed' if self.is_fixed else 'float'}",
             f"  encoder {self.encoder}",
+            f"  events {_describe_events(self.events)}",
         ]
         for item in self.populations:
             lines.append(f"  population {item.name} {item.shape} from {item.source}")
@@ -242,7 +352,8 @@ class Network:
                 lines.append(f"    {_describe_neuron(item.neuron)}")
             for edge in self.projections_to(item.name):
                 lines.append(f"    {_describe_projection(edge)}")
-        lines.append(f"  readout {self.readout.kind} of {self.readout.population}")
+        group = f", groups of {self.readout.group}" if self.readout.group > 1 else ""
+        lines.append(f"  readout {self.readout.kind} of {self.readout.population}{group}")
         return "\n".join(lines)
 
 
@@ -251,7 +362,8 @@ def _verify_layer(item: Population) -> None:
     if neuron is None:
         raise SpikeloomError(f"population '{item.name}' is not the input but holds no neurons")
     arrays = {"threshold": neuron.threshold, "bias": neuron.bias}
-    arrays["beta"] = neuron.beta if isinstance(neuron, Neuron) else neuron.decay.factors
+    decays = _decays(neuron)
+    arrays |= decays
     for name, array in arrays.items():
         if array.shape != (item.size,):
             raise SpikeloomError(
@@ -264,9 +376,19 @@ def _verify_layer(item: Population) -> None:
         raise SpikeloomError(
             f"population '{item.name}' has threshold {neuron.threshold.min():g}; wanted > 0"
         )
-    if (arrays["beta"] < 0).any() or (arrays["beta"] > 1).any():
-        worst = max(arrays["beta"].tolist(), key=lambda value: abs(value - 0.5))
-        raise SpikeloomError(f"population '{item.name}' has decay {worst:g}; wanted 0 .. 1")
+    for name, decay in decays.items():
+        if (decay < 0).any() or (decay > 1).any():
+            worst = max(decay.tolist(), key=lambda value: abs(value - 0.5))
+            raise SpikeloomError(f"population '{item.name}' has {name} {worst:g}; wanted 0 .. 1")
+
+
+def _decays(neuron: Neuron | FixedNeuron) -> dict[str, FloatArray]:
+    if isinstance(neuron, Neuron):
+        return {"beta": neuron.beta, "alpha": neuron.alpha}
+    decays = {"beta": neuron.decay.factors}
+    if neuron.current_decay is not None:
+        decays["alpha"] = neuron.current_decay.factors
+    return decays
 
 
 def _span(array: NDArray[np.generic]) -> str:
@@ -275,28 +397,53 @@ def _span(array: NDArray[np.generic]) -> str:
     return f"{low:{form}}" if low == high else f"{low:{form}}..{high:{form}}"
 
 
+def _describe_events(events: Events) -> str:
+    constant = ", constant over the window" if events.constant else ""
+    return f"{events.lowest} .. {events.highest} steps of {events.step:g}{constant}"
+
+
 def _describe_neuron(neuron: Neuron | FixedNeuron) -> str:
+    flags = "" if neuron.fire else " fire=no"
+    flags += " single-spike" if neuron.single_spike else ""
     if isinstance(neuron, Neuron):
         sign = ">=" if neuron.inclusive else ">"
         scale = "" if neuron.scale is None else f" scale={neuron.scale:.6g}"
+        alpha = f"alpha={_span(neuron.alpha)} " if neuron.alpha.any() else ""
         return (
-            f"neuron beta={_span(neuron.beta)} V{sign}{_span(neuron.threshold)} "
-            f"bias={_span(neuron.bias)} reset={neuron.reset.value}{scale}"
+            f"neuron {alpha}beta={_span(neuron.beta)} V{sign}{_span(neuron.threshold)} "
+            f"bias={_span(neuron.bias)} reset={neuron.reset.value}{flags}{scale}"
+        )
+    current = ""
+    if neuron.current_decay is not None:
+        decay = neuron.current_decay
+        current = (
+            f"current_decay={_span(decay.multiplier)}>>{decay.shift} "
+            f"current={neuron.current_bits}b "
         )
     return (
-        f"neuron decay={_span(neuron.decay.multiplier)}>>{neuron.decay.shift} "
-        f"V>={_span(neuron.threshold)} bias={_span(neuron.bias)} reset={neuron.reset.value} "
+        f"neuron {current}decay={_span(neuron.decay.multiplier)}>>{neuron.decay.shift} "
+        f"V>={_span(neuron.threshold)} bias={_span(neuron.bias)} reset={neuron.reset.value}{flags} "
         f"scale={neuron.scale:.6g} state={neuron.state_bits}b "
         f"accumulator={neuron.accumulator_bits}b"
     )
 
 
 def _describe_projection(edge: Projection) -> str:
-    post, pre = edge.weight.shape
+    if edge.convolution is None:
+        post, pre = edge.weight.shape
+        kind = f"dense {pre}x{post}"
+    else:
+        each = edge.convolution
+        rows, columns = each.kernel
+        kind = (
+            f"convolution {each.features}C{rows}x{columns} stride={each.stride} "
+            f"padding={each.padding} groups={each.groups}"
+        )
+    pooling = "" if edge.pooling is None else f" pooling={edge.pooling.size}"
     bits = f" {edge.weight_bits}b<<{edge.weight_shift}" if edge.weight_bits else ""
     gain = "" if edge.gain is None else f" gain={_span(edge.gain)}"
     zeros = int(np.count_nonzero(edge.weight == 0))
     return (
-        f"projection {edge.pre} -> {edge.post} dense {pre}x{post} "
+        f"projection {edge.pre} -> {edge.post} {kind}{pooling} "
         f"weights={_span(edge.weight)}{bits}{gain} zeros={zeros} from {edge.source}"
     )

@@ -8,7 +8,7 @@ training loop (`tensor`), which gives the same numbers. The string of an encoder
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.ir import Events as InputEvents
 from spikeloom.models.data import Events, Intensities
 from spikeloom.models.noise import LEVELS, random_levels, random_levels_tensor
 
@@ -23,19 +24,6 @@ Coded = NDArray[np.generic]
 """Shape `[T, N, ...]`: uint8 spikes, int8 signed spikes or float32 currents."""
 
 Statistics = tuple[float, ...]
-
-
-class Levels(NamedTuple):
-    """Which numbers enter the network: multiples of `step` from `lowest` to `highest`.
-
-    Attributes
-    ----------
-    step : a power of two
-    """
-
-    step: float = 1.0
-    lowest: float = 0.0
-    highest: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -88,9 +76,9 @@ class Encoder(ABC):
         return self._code_tensor(samples, numbers, epoch)
 
     @property
-    def levels(self) -> Levels:
-        """The numbers that it gives; spikes of 0 and 1 unless overridden."""
-        return Levels()
+    def events(self) -> InputEvents:
+        """What it gives; spikes of 0 and 1 unless overridden."""
+        return InputEvents()
 
     def __str__(self) -> str:
         parameters = ", ".join(f"{name}={value}" for name, value in asdict(self).items())
@@ -205,8 +193,8 @@ class SignedBernoulli(Normalising):
     gain: float = 1.0
 
     @property
-    def levels(self) -> Levels:
-        return Levels(lowest=-1.0)
+    def events(self) -> InputEvents:
+        return InputEvents(lowest=-1)
 
     def _code(
         self, intensities: NDArray[np.float32], numbers: NDArray[np.int64], epoch: int
@@ -242,23 +230,23 @@ class ConstantCurrent(Normalising):
             )
 
     @property
-    def levels(self) -> Levels:
+    def events(self) -> InputEvents:
         ends = torch.tensor([[0.0], [1.0]]).expand(2, len(self.mean))
-        lowest, highest = self._round(ends)
-        return Levels(2.0**-self.fraction_bits, float(lowest.min()), float(highest.max()))
+        lowest, highest = (int(end) for end in self._units(ends).aminmax())
+        return InputEvents(lowest, highest, 2.0**-self.fraction_bits, constant=True)
 
     def _code(
         self, intensities: NDArray[np.float32], numbers: NDArray[np.int64], epoch: int
     ) -> Coded:
-        return self._code_tensor(torch.from_numpy(intensities), numbers, epoch).numpy()
+        coded: Coded = self._code_tensor(torch.from_numpy(intensities), numbers, epoch).numpy()
+        return coded
 
     def _code_tensor(self, intensities: Tensor, numbers: NDArray[np.int64], epoch: int) -> Tensor:
-        x = self._round(intensities)
+        x = self._units(intensities) / 2.0**self.fraction_bits
         return x.expand(self.steps, *x.shape)
 
-    def _round(self, intensities: Tensor) -> Tensor:
-        scale = 2.0**self.fraction_bits
-        return (self.normalise(intensities) * scale).round() / scale
+    def _units(self, intensities: Tensor) -> Tensor:
+        return (self.normalise(intensities) * 2.0**self.fraction_bits).round()
 
 
 @dataclass(frozen=True)

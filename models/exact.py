@@ -12,19 +12,19 @@ import math
 import torch
 from torch import nn
 
-from spikeloom.models.encoders import Levels
+from spikeloom.compiler.ir import Events
 from spikeloom.models.layers import Spiking
 from spikeloom.models.stateless import AvgPool2d
 
 SIGNIFICAND_BITS = 24
 """Of a float32, the hidden bit included."""
 
-SPIKES = Levels()
+SPIKES = Events()
 """Inputs of 0 and 1."""
 
 
 @torch.no_grad()
-def make_sums_exact(module: nn.Module, inputs: Levels = SPIKES) -> None:
+def make_sums_exact(module: nn.Module, events: Events = SPIKES) -> None:
     """Round weights and biases of dense and convolutional layers so that their sums are exact.
 
     Per layer the grid is the finest power of two for which the largest sum of magnitudes of a row,
@@ -35,9 +35,10 @@ def make_sums_exact(module: nn.Module, inputs: Levels = SPIKES) -> None:
     Parameters
     ----------
     module : its layers stand in the order in which they are computed
-    inputs : what enters the network
+    events : what enters the network
     """
-    step, largest = inputs.step, max(abs(inputs.lowest), abs(inputs.highest))
+    step = events.step
+    largest = step * max(abs(events.lowest), abs(events.highest))
     for layer in module.modules():
         if isinstance(layer, Spiking):
             step = largest = 1.0

@@ -264,7 +264,7 @@ class _Loop:
                 weights = copy.deepcopy(self.network.state_dict())
                 return evaluate(self.network, *settings), weights
         exact = copy.deepcopy(self.network)
-        make_sums_exact(exact, self.encoder.levels)
+        make_sums_exact(exact, self.encoder.events)
         return evaluate(exact, *settings), exact.state_dict()
 
     def _save(self) -> None:

@@ -92,7 +92,7 @@ def test_planted_fault_in_the_file_is_caught(name: str) -> None:
 
 
 def test_network_of_real_numbers_is_refused() -> None:
-    neuron = Neuron(np.ones(1), np.ones(1), np.zeros(1), Reset.ZERO)
+    neuron = Neuron(np.zeros(1), np.ones(1), np.ones(1), np.zeros(1), Reset.ZERO)
     network = Network(
         "real",
         1,

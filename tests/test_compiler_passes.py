@@ -43,7 +43,11 @@ def float_network(
     matrix = np.array(weight, np.float64)
     outputs, inputs = matrix.shape
     neuron = Neuron(
-        np.full(outputs, beta), np.full(outputs, threshold), np.full(outputs, bias), reset
+        np.zeros(outputs),
+        np.full(outputs, beta),
+        np.full(outputs, threshold),
+        np.full(outputs, bias),
+        reset,
     )
     factor = None if gain is None else np.array(gain, np.float64)
     return Network(

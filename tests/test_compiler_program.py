@@ -119,7 +119,7 @@ def test_network_that_is_no_chain_is_refused_at_once() -> None:
 
 def test_network_of_real_numbers_is_refused() -> None:
     fixed = network()
-    real = Neuron(np.full(7, 0.5), np.ones(7), np.zeros(7), Reset.ZERO)
+    real = Neuron(np.zeros(7), np.full(7, 0.5), np.ones(7), np.zeros(7), Reset.ZERO)
     layers = (replace(fixed.layers[0], neuron=real), fixed.layers[1])
     with pytest.raises(SpikeloomError, match="'random' holds real numbers; quantise it first"):
         Program(replace(fixed, populations=(fixed.input, *layers)), {})

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.ir import Events as InputEvents
 from spikeloom.models.data import Events
 from spikeloom.models.encoders import (
     ENCODERS,
@@ -118,14 +119,14 @@ def test_constant_current_is_the_rounded_normalised_intensity_of_each_channel() 
     assert (currents[3, 1, :, 2, 2] * 128).tolist() == [round(x * 128) for x in exact]
 
 
-def test_levels_bound_what_an_encoder_gives() -> None:
+def test_events_bound_what_an_encoder_gives() -> None:
     ends = np.array([[0.0], [1.0]], np.float32)
     for encoder in (Bernoulli(4), ConstantCurrent(4, *MNIST), SignedBernoulli(99, *MNIST)):
-        step, lowest, highest = encoder.levels
-        coded = encoder(ends).astype(np.float64)
-        assert coded.min() in (lowest, 0) and coded.max() == highest
-        assert not (coded % step).any()
-    assert ConstantCurrent(4, *MNIST).levels == (1 / 32, -14 / 32, 90 / 32)
+        events = encoder.events
+        units = encoder(ends).astype(np.float64) / events.step
+        assert units.min() in (events.lowest, 0) and units.max() == events.highest
+        assert not (units % 1).any()
+    assert ConstantCurrent(4, *MNIST).events == InputEvents(-14, 90, 1 / 32, constant=True)
 
 
 def test_brighter_inputs_spike_earlier_and_dark_ones_never() -> None:

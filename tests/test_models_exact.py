@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from spikeloom.models.encoders import Levels
+from spikeloom.compiler.ir import Events
 from spikeloom.models.exact import make_sums_exact
 from spikeloom.models.layers import Spiking
 from spikeloom.models.stateless import AvgPool2d, Conv2d
@@ -63,7 +63,7 @@ def test_sums_of_convolutions_are_exact_behind_pooling_too(pooled: bool) -> None
 def test_sums_over_graded_inputs_are_exact() -> None:
     torch.manual_seed(4)
     layer = nn.Linear(300, 8)
-    make_sums_exact(layer, Levels(2**-6, -1.0, 3.0))
+    make_sums_exact(layer, Events(-64, 192, 2**-6))
     inputs = (torch.randn(300).clamp(-3, 3) * 64).round() / 64
     products = (layer.weight.detach() * inputs).numpy()
     for _ in range(20):

@@ -25,7 +25,13 @@ STEPS, INPUTS, CLASSES = 3, 5, 4
 @pytest.fixture(scope="module")
 def program() -> Program:
     rng = np.random.default_rng(0)
-    neuron = Neuron(np.full(CLASSES, 0.5), np.ones(CLASSES), np.zeros(CLASSES), Reset.SUBTRACT)
+    neuron = Neuron(
+        np.zeros(CLASSES),
+        np.full(CLASSES, 0.5),
+        np.ones(CLASSES),
+        np.zeros(CLASSES),
+        Reset.SUBTRACT,
+    )
     network = Network(
         name="small",
         steps=STEPS,

@@ -95,7 +95,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         module: nn.Module = stored.module
         name, shape = recipe.name, recipe.shape
         steps, described = recipe.encoder.steps, str(recipe.encoder)
-        levels = recipe.encoder.levels
+        events = recipe.encoder.events
         test = recipe.load_data(given.get("data")).test
         spikes = recipe.code(test, 0, min(test.size, TEST_SAMPLES))
     else:
@@ -104,9 +104,9 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         module, name = load_module(args.source), args.out.stem
         steps, shape, described = args.steps, args.inputs, given.get("encoder", "binary events")
         encoder = Bernoulli(steps)
-        spikes, levels = encoder(np.full((SAMPLES, *shape), DENSITY)), encoder.levels
+        spikes, events = encoder(np.full((SAMPLES, *shape), DENSITY)), encoder.events
     if args.exact_sums:
-        make_sums_exact(module, levels)
+        make_sums_exact(module, events)
     model = export.convert(module, steps, shape, described, name)
     compared = check_export(module, model, spikes)
     export.write(model, args.out)
