@@ -202,7 +202,8 @@ class SignedBernoulli(Normalising):
         x = self.normalise(torch.from_numpy(intensities)).numpy()
         levels = random_levels(self.seed, epoch, numbers, (self.steps, *x.shape[1:]))
         hit = levels < np.abs(x) * np.float32(self.gain) * LEVELS
-        return (np.sign(x) * hit).astype(np.int8)
+        signed: Coded = (np.sign(x) * hit).astype(np.int8)
+        return signed
 
     def _code_tensor(self, intensities: Tensor, numbers: NDArray[np.int64], epoch: int) -> Tensor:
         x = self.normalise(intensities)
