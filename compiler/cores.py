@@ -7,13 +7,15 @@ import numpy as np
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import IntArray
-from spikeloom.compiler.ir import FixedNeuron, Network, Population
+from spikeloom.compiler.ir import FixedNeuron, Network, Population, Projection
 
 # Names of the accelerator's other blocks, beside which the layers stand.
 RESERVED = ("input", "readout", "readout_queue", "port")
 
 # Scores are sent as words of 16 bits.
 MAX_STEPS = (1 << 16) - 1
+
+_MISSING = "the accelerator does not have this yet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,18 +90,33 @@ class Core:
         return self.weight_table.size * self.weight_bits
 
 
+def check_lanes(network: Network, lanes: dict[str, int]) -> None:
+    """Raise SpikeloomError if lanes are given for what is no layer, or too many or few of them."""
+    sizes = {layer.name: layer.size for layer in network.layers}
+    unknown = sorted(set(lanes) - set(sizes))
+    if unknown:
+        raise SpikeloomError(
+            f"lanes are given for '{unknown[0]}', which is not a layer ({', '.join(sizes)})"
+        )
+    for name, count in lanes.items():
+        if not 1 <= count <= sizes[name]:
+            raise SpikeloomError(
+                f"layer '{name}' has {sizes[name]} neurons, so it takes 1 .. {sizes[name]} lanes, "
+                f"not {count}"
+            )
+
+
 def map_network(network: Network, lanes: dict[str, int]) -> tuple[Core, ...]:
     """One core per layer, in the order of the pipeline.
 
     Raises
     ------
     SpikeloomError
-        If the network is not a chain of layers, or if a number of lanes does not fit its layer.
+        If the network has what the accelerator does not have yet: it takes chains of dense layers
+        that spike, without synaptic currents, and counts spikes. Or if a number of lanes does not
+        fit its layer.
     """
-    unknown = sorted(set(lanes) - {layer.name for layer in network.layers})
-    if unknown:
-        known = ", ".join(layer.name for layer in network.layers)
-        raise SpikeloomError(f"lanes are given for '{unknown[0]}', which is not a layer ({known})")
+    check_lanes(network, lanes)
     for layer in network.layers:
         if layer.name in RESERVED or not layer.name.isidentifier():
             raise SpikeloomError(
@@ -111,15 +128,48 @@ def map_network(network: Network, lanes: dict[str, int]) -> tuple[Core, ...]:
             f"network '{network.name}' has T = {network.steps}; "
             f"the readout counts up to {MAX_STEPS}"
         )
-    if network.readout.population != network.populations[-1].name:
+    events = network.events
+    if events.lowest < 0 or events.highest > 1:
         raise SpikeloomError(
-            f"the readout takes population '{network.readout.population}', but the accelerator "
-            f"reads out the last layer, '{network.populations[-1].name}'"
+            f"the input gives events of {events.lowest} .. {events.highest}; {_MISSING}, only "
+            "spikes of 0 and 1"
         )
-    return tuple(
+    cores = tuple(
         _map_layer(network, pre, layer, lanes.get(layer.name, layer.size))
         for pre, layer in zip(network.populations, network.layers, strict=False)
     )
+    _check_readout(network)
+    return cores
+
+
+def _check_readout(network: Network) -> None:
+    readout = network.readout
+    last = network.populations[-1].name
+    if readout.population != last:
+        raise SpikeloomError(
+            f"the readout takes population '{readout.population}', but the accelerator reads out "
+            f"the last layer, '{last}'"
+        )
+    if readout.kind != "spike_count" or readout.group != 1:
+        what = "groups of neurons" if readout.kind == "spike_count" else f"the {readout.kind}"
+        raise SpikeloomError(
+            f"the readout of layer '{last}' takes {what.replace('_', ' ')}; {_MISSING}, only the "
+            "spike count of single neurons"
+        )
+
+
+def _check_neuron(layer: Population, edge: Projection) -> None:
+    neuron = layer.neuron
+    assert isinstance(neuron, FixedNeuron)
+    for has, what in (
+        (edge.convolution is not None, "is a convolution"),
+        (edge.pooling is not None, "pools its events"),
+        (neuron.current_decay is not None, "has synaptic currents that last"),
+        (neuron.single_spike, "has neurons that spike at most once"),
+        (not neuron.fire, "has neurons that never spike"),
+    ):
+        if has:
+            raise SpikeloomError(f"layer '{layer.name}' {what}; {_MISSING}")
 
 
 def _map_layer(network: Network, pre: Population, layer: Population, lanes: int) -> Core:
@@ -130,13 +180,9 @@ def _map_layer(network: Network, pre: Population, layer: Population, lanes: int)
             f"layer '{layer.name}' receives projections from {sources}; "
             f"the accelerator takes a chain of layers, here one from '{pre.name}'"
         )
-    if not 1 <= lanes <= layer.size:
-        raise SpikeloomError(
-            f"layer '{layer.name}' has {layer.size} neurons, so it takes 1 .. {layer.size} lanes, "
-            f"not {lanes}"
-        )
-    assert isinstance(layer.neuron, FixedNeuron)
     edge = edges[0]
+    _check_neuron(layer, edge)
+    assert isinstance(layer.neuron, FixedNeuron)
     return Core(
         name=layer.name,
         inputs=pre.size,

@@ -106,3 +106,20 @@ class Decay:
     def factors(self) -> NDArray[np.float64]:
         """The factors that the integers stand for, shape (neurons,)."""
         return self.multiplier / float(1 << self.shift)
+
+
+def exact_float(largest: int) -> type[np.floating]:
+    """The narrowest float type that holds all integers up to a magnitude of `largest`.
+
+    Sums of integers in floats are exact, in any order, as long as every partial sum fits the
+    significand; and matrix products of floats are much faster than those of integers.
+
+    Raises
+    ------
+    OverflowError
+        If not even float64 holds them.
+    """
+    for kind, bits in ((np.float32, 24), (np.float64, 53)):
+        if largest <= 1 << bits:
+            return kind
+    raise OverflowError(f"integers up to {largest} do not fit a float")

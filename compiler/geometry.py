@@ -4,12 +4,16 @@ Feature maps have the shape (channels, rows, columns) and are numbered row by ro
 channel, as numpy does.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Map = tuple[int, int, int]
+
+# How many numbers the patches of a convolution may hold at once: few enough to stay in a cache.
+_PATCH_NUMBERS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,12 @@ class Pooling:
     def __call__(self, values: NDArray[np.number]) -> NDArray[np.number]:
         """Sums, `[..., C, H, W]` to `[..., C, H / size, W / size]`."""
         _, rows, columns = self.result
-        size, front = self.size, values.shape[:-2]
+        size = self.size
         kept = values[..., : rows * size, : columns * size]
-        split = kept.reshape(*front, rows, size, columns, size)
-        sums: NDArray[np.number] = split.sum(axis=(-3, -1), dtype=values.dtype)
+        # Whole maps at a time: reducing two short axes of each square is many times slower.
+        sums = kept[..., ::size, ::size].copy()
+        for row, column in itertools.islice(itertools.product(range(size), repeat=2), 1, None):
+            np.add(sums, kept[..., row::size, column::size], out=sums)
         return sums
 
 
@@ -87,21 +93,29 @@ class Convolution:
 
         Exact for integers in floats as long as every partial sum fits the significand.
         """
+        _, rows, columns = self.result
+        patch = self.shape[0] * self.kernel[0] * self.kernel[1] * rows * columns
+        samples = max(1, _PATCH_NUMBERS // patch)
+        sums = np.empty((len(values), *self.result), np.result_type(weight, values))
+        for first in range(0, len(values), samples):
+            part = slice(first, first + samples)
+            sums[part] = self._convolve(weight, values[part]).transpose(3, 0, 1, 2)
+        return sums
+
+    def _convolve(
+        self, weight: NDArray[np.number], values: NDArray[np.number]
+    ) -> NDArray[np.number]:
+        """`[N, C, H, W]` to `[C', H', W', N]`."""
+        channels, height, width = self.shape
         top, left, bottom, right = self.padding
-        padded = np.pad(values, ((0, 0), (0, 0), (top, bottom), (left, right)))
-        down, across = self.stride
-        fields = np.lib.stride_tricks.sliding_window_view(padded, self.kernel, axis=(2, 3))
-        fields = fields[:, :, ::down, ::across]
-        features, rows, columns = self.result
-        count, share = len(values), self.shape[0] // self.groups
-        sums = np.empty(
-            (count, self.groups, features // self.groups, rows * columns),
+        # With the samples last, a row of a patch lies in one piece for all samples.
+        padded = np.zeros(
+            (channels, height + top + bottom, width + left + right, len(values)),
             np.result_type(weight, values),
         )
-        for group in range(self.groups):
-            # [N, C / groups, H', W', kernel] to [N, C / groups * kernel, H' * W'].
-            part = fields[:, group * share : (group + 1) * share].transpose(0, 1, 4, 5, 2, 3)
-            part = part.reshape(count, -1, rows * columns)
-            own = weight.reshape(self.groups, features // self.groups, -1)[group]
-            np.matmul(own, part, out=sums[:, group])
-        return sums.reshape(count, features, rows, columns)
+        padded[:, top : top + height, left : left + width] = values.transpose(1, 2, 3, 0)
+        fields = np.lib.stride_tricks.sliding_window_view(padded, self.kernel, axis=(1, 2))
+        fields = fields[:, :: self.stride[0], :: self.stride[1]].transpose(0, 4, 5, 1, 2, 3)
+        patches = fields.reshape(self.groups, channels // self.groups * np.prod(self.kernel), -1)
+        sums: NDArray[np.number] = weight.reshape(self.groups, -1, patches.shape[1]) @ patches
+        return sums.reshape(*self.result, len(values))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.fixed import Decay, IntArray, Reset, signed_range
+from spikeloom.compiler.fixed import Decay, IntArray, Reset
 from spikeloom.compiler.geometry import Convolution, Pooling
 
 FloatArray = NDArray[np.float64]
@@ -28,14 +28,17 @@ class Events:
     Attributes
     ----------
     lowest, highest : the range of the numbers; 0 and 1 for spikes, -1 and 1 for signed spikes
-    step : what 1 is worth to the network, a power of two
+    step : what 1 is worth in an input file, a power of two
     constant : whether an input gives the same number at every time step of a window
+    folded : whether the weights apply to the whole numbers; before `passes.fold_input_step`, they
+        apply to `step` times these
     """
 
     lowest: int = 0
     highest: int = 1
     step: float = 1.0
     constant: bool = False
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,12 +209,13 @@ class Precision:
     Attributes
     ----------
     weight_bits : width of a weight, sign included, 2 .. 8
-    state_bits : largest width of a membrane between steps, 4 .. 24
+    state_bits : largest width of a membrane or current between steps, 4 .. 24; None leaves it to
+        `passes.quantize`, layer by layer
     decay_bits : fraction bits of a decay, 1 .. 16
     """
 
     weight_bits: int = 8
-    state_bits: int = 16
+    state_bits: int | None = None
     decay_bits: int = 8
 
     def __post_init__(self) -> None:
@@ -221,7 +225,7 @@ class Precision:
             ("decay_bits", 1, 16),
         ):
             value = getattr(self, name)
-            if not low <= value <= high:
+            if value is not None and not low <= value <= high:
                 raise SpikeloomError(f"{name} must be in {low} .. {high}, not {value}")
 
 
@@ -266,184 +270,19 @@ class Network:
         """The projections onto the population of that name."""
         return tuple(item for item in self.projections if item.post == name)
 
+    @property
+    def classes(self) -> int:
+        """Number of classes that the readout tells apart."""
+        return self.population(self.readout.population).size // self.readout.group
+
     def verify(self) -> None:
         """Raise SpikeloomError where the network contradicts itself."""
-        if self.steps < 1:
-            raise SpikeloomError(
-                f"network '{self.name}' has T = {self.steps} time steps; wanted >= 1"
-            )
-        if self.input.neuron is not None:
-            raise SpikeloomError(f"population '{self.input.name}' is the input but holds neurons")
-        seen: set[str] = set()
-        for item in self.populations:
-            if item.name in seen:
-                raise SpikeloomError(f"two populations are called '{item.name}'")
-            for projection in self.projections_to(item.name):
-                if projection.pre not in seen:
-                    raise SpikeloomError(
-                        f"projection '{projection.source}' comes from '{projection.pre}', "
-                        f"which does not stand before '{item.name}'"
-                    )
-                self._verify_projection(projection)
-            if item is not self.input:
-                _verify_layer(item)
-                if not self.projections_to(item.name):
-                    raise SpikeloomError(f"population '{item.name}' receives no projection")
-            seen.add(item.name)
-        unknown = [item.post for item in self.projections if item.post not in seen]
-        if unknown or self.readout.population not in seen - {self.input.name}:
-            name = (*unknown, self.readout.population)[0]
-            raise SpikeloomError(f"network '{self.name}' has no population of neurons '{name}'")
+        # Imported here because it needs the classes above, as does `ir_text`.
+        from spikeloom.compiler.ir_verify import verify
 
-    def _verify_projection(self, item: Projection) -> None:
-        self._verify_geometry(item)
-        if not np.isfinite(item.weight).all():
-            bad = int(np.count_nonzero(~np.isfinite(item.weight)))
-            raise SpikeloomError(
-                f"projection '{item.source}' has {bad} weights that are NaN or infinite"
-            )
-        if item.weight_bits:
-            low, high = signed_range(item.weight_bits)
-            if item.weight.min() < low or item.weight.max() > high:
-                raise SpikeloomError(
-                    f"projection '{item.source}' has weights in {item.weight.min()} .. "
-                    f"{item.weight.max()}, outside {item.weight_bits} bits ({low} .. {high})"
-                )
-
-    def _verify_geometry(self, item: Projection) -> None:
-        pre, post = self.population(item.pre), self.population(item.post)
-        source = f"projection '{item.source}'"
-        shape = pre.shape
-        if item.pooling is not None:
-            if item.pooling.shape != shape or min(item.pooling.result) < 1:
-                raise SpikeloomError(
-                    f"{source} pools {item.pooling.size} x {item.pooling.size} squares of "
-                    f"{item.pooling.shape}, but '{pre.name}' gives {shape}"
-                )
-            shape = item.pooling.result
-        if item.convolution is None:
-            given = int(np.prod(shape))
-            if item.weight.shape != (post.size, given):
-                raise SpikeloomError(
-                    f"{source} has weights of shape {item.weight.shape}, "
-                    f"but '{pre.name}' gives {given} and '{post.name}' takes {post.size}"
-                )
-            return
-        if item.convolution.shape != shape or item.convolution.result != post.shape:
-            raise SpikeloomError(
-                f"{source} convolves {item.convolution.shape} to {item.convolution.result}, "
-                f"but '{pre.name}' gives {shape} and '{post.name}' takes {post.shape}"
-            )
-        if item.weight.shape != item.convolution.weight_shape:
-            raise SpikeloomError(
-                f"{source} has weights of shape {item.weight.shape}; its convolution takes "
-                f"{item.convolution.weight_shape}"
-            )
+        verify(self)
 
     def __str__(self) -> str:
-        lines = [
-            f"network {self.name}: T={self.steps} {'fixed' if self.is_fixed else 'float'}",
-            f"  encoder {self.encoder}",
-            f"  events {_describe_events(self.events)}",
-        ]
-        for item in self.populations:
-            lines.append(f"  population {item.name} {item.shape} from {item.source}")
-            if item.neuron is not None:
-                lines.append(f"    {_describe_neuron(item.neuron)}")
-            for edge in self.projections_to(item.name):
-                lines.append(f"    {_describe_projection(edge)}")
-        group = f", groups of {self.readout.group}" if self.readout.group > 1 else ""
-        lines.append(f"  readout {self.readout.kind} of {self.readout.population}{group}")
-        return "\n".join(lines)
+        from spikeloom.compiler.ir_text import describe
 
-
-def _verify_layer(item: Population) -> None:
-    neuron = item.neuron
-    if neuron is None:
-        raise SpikeloomError(f"population '{item.name}' is not the input but holds no neurons")
-    arrays = {"threshold": neuron.threshold, "bias": neuron.bias}
-    decays = _decays(neuron)
-    arrays |= decays
-    for name, array in arrays.items():
-        if array.shape != (item.size,):
-            raise SpikeloomError(
-                f"population '{item.name}' has {item.size} neurons but a {name} of shape "
-                f"{array.shape}"
-            )
-        if not np.isfinite(array).all():
-            raise SpikeloomError(f"population '{item.name}' has a {name} that is NaN or infinite")
-    if (neuron.threshold <= 0).any():
-        raise SpikeloomError(
-            f"population '{item.name}' has threshold {neuron.threshold.min():g}; wanted > 0"
-        )
-    for name, decay in decays.items():
-        if (decay < 0).any() or (decay > 1).any():
-            worst = max(decay.tolist(), key=lambda value: abs(value - 0.5))
-            raise SpikeloomError(f"population '{item.name}' has {name} {worst:g}; wanted 0 .. 1")
-
-
-def _decays(neuron: Neuron | FixedNeuron) -> dict[str, FloatArray]:
-    if isinstance(neuron, Neuron):
-        return {"beta": neuron.beta, "alpha": neuron.alpha}
-    decays = {"beta": neuron.decay.factors}
-    if neuron.current_decay is not None:
-        decays["alpha"] = neuron.current_decay.factors
-    return decays
-
-
-def _span(array: NDArray[np.generic]) -> str:
-    low, high = array.min(), array.max()
-    form = "d" if np.issubdtype(array.dtype, np.integer) else ".6g"
-    return f"{low:{form}}" if low == high else f"{low:{form}}..{high:{form}}"
-
-
-def _describe_events(events: Events) -> str:
-    constant = ", constant over the window" if events.constant else ""
-    return f"{events.lowest} .. {events.highest} steps of {events.step:g}{constant}"
-
-
-def _describe_neuron(neuron: Neuron | FixedNeuron) -> str:
-    flags = "" if neuron.fire else " fire=no"
-    flags += " single-spike" if neuron.single_spike else ""
-    if isinstance(neuron, Neuron):
-        sign = ">=" if neuron.inclusive else ">"
-        scale = "" if neuron.scale is None else f" scale={neuron.scale:.6g}"
-        alpha = f"alpha={_span(neuron.alpha)} " if neuron.alpha.any() else ""
-        return (
-            f"neuron {alpha}beta={_span(neuron.beta)} V{sign}{_span(neuron.threshold)} "
-            f"bias={_span(neuron.bias)} reset={neuron.reset.value}{flags}{scale}"
-        )
-    current = ""
-    if neuron.current_decay is not None:
-        decay = neuron.current_decay
-        current = (
-            f"current_decay={_span(decay.multiplier)}>>{decay.shift} "
-            f"current={neuron.current_bits}b "
-        )
-    return (
-        f"neuron {current}decay={_span(neuron.decay.multiplier)}>>{neuron.decay.shift} "
-        f"V>={_span(neuron.threshold)} bias={_span(neuron.bias)} reset={neuron.reset.value}{flags} "
-        f"scale={neuron.scale:.6g} state={neuron.state_bits}b "
-        f"accumulator={neuron.accumulator_bits}b"
-    )
-
-
-def _describe_projection(edge: Projection) -> str:
-    if edge.convolution is None:
-        post, pre = edge.weight.shape
-        kind = f"dense {pre}x{post}"
-    else:
-        each = edge.convolution
-        rows, columns = each.kernel
-        kind = (
-            f"convolution {each.features}C{rows}x{columns} stride={each.stride} "
-            f"padding={each.padding} groups={each.groups}"
-        )
-    pooling = "" if edge.pooling is None else f" pooling={edge.pooling.size}"
-    bits = f" {edge.weight_bits}b<<{edge.weight_shift}" if edge.weight_bits else ""
-    gain = "" if edge.gain is None else f" gain={_span(edge.gain)}"
-    zeros = int(np.count_nonzero(edge.weight == 0))
-    return (
-        f"projection {edge.pre} -> {edge.post} {kind}{pooling} "
-        f"weights={_span(edge.weight)}{bits}{gain} zeros={zeros} from {edge.source}"
-    )
+        return describe(self)

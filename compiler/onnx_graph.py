@@ -1,7 +1,7 @@
 """A node of an ONNX graph on its way into a network, and the network as far as it is built."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from spikeloom.compiler.cores import RESERVED
+from spikeloom.compiler.geometry import Map
 from spikeloom.compiler.ir import Population, Projection
-from spikeloom.compiler.onnx_values import Constant, Current, Refusal, Spikes, Term, Value
+from spikeloom.compiler.onnx_layout import Refusal
+from spikeloom.compiler.onnx_values import Constant, Current, Spikes, Term, Value
 
 Meaning = tuple[str, list[Value]]
 
@@ -89,11 +91,19 @@ class Node:
 
 @dataclass(slots=True)
 class Builder:
-    """The network as far as the walk through the graph has come."""
+    """The network as far as the walk through the graph has come.
+
+    Attributes
+    ----------
+    maps : populations whose shape (channels, rows, columns) a convolution or a pooling relies on
+    fates : per node of pooling, what became of it in the layers behind it
+    """
 
     steps: int
     populations: list[Population] = field(default_factory=list)
     projections: list[Projection] = field(default_factory=list)
+    maps: set[str] = field(default_factory=set)
+    fates: dict[str, list[str]] = field(default_factory=dict)
 
     def unique_name(self, name: str) -> str:
         """A name that also serves as an identifier and a file name, unlike all others so far."""
@@ -108,26 +118,24 @@ class Builder:
             candidate, number = f"{plain}_{number}", number + 1
         return candidate
 
-    def size(self, population: str) -> int:
-        """Number of neurons of the population of that name."""
-        return next(item.size for item in self.populations if item.name == population)
+    def population(self, name: str) -> Population:
+        """The population of that name."""
+        return next(item for item in self.populations if item.name == name)
 
-    def add_layer(self, population: Population, terms: tuple[Term, ...]) -> None:
-        """Add a population and what projects onto it.
+    def see_as_maps(self, name: str, shape: Map) -> bool:
+        """Fix a population's shape to feature maps; False if it was fixed to others before.
 
-        Maps from the same population are one projection: their weights add.
+        The shape of a tensor tells little: a flat input may be reshaped to the maps of the first
+        convolution.
         """
-        self.populations.append(population)
-        for pre in dict.fromkeys(term.pre for term in terms):
-            maps = [term for term in terms if term.pre == pre]
-            first = maps[0]
-            weight, gain = (
-                (first.weight, first.gain)
-                if len(maps) == 1
-                else (np.sum([term.matrix for term in maps], axis=0), None)
-            )
-            source = "+".join(term.source for term in maps)
-            self.projections.append(Projection(pre, population.name, weight, source, gain))
+        population = self.population(name)
+        if population.shape != shape:
+            if name in self.maps:
+                return False
+            number = self.populations.index(population)
+            self.populations[number] = replace(population, shape=shape)
+        self.maps.add(name)
+        return True
 
 
 def as_current(node: Node, value: Value | None) -> Current:
@@ -141,8 +149,6 @@ def as_current(node: Node, value: Value | None) -> Current:
     if isinstance(value, Current):
         return value
     if isinstance(value, Spikes):
-        size = len(value.order)
-        one_to_one = np.eye(size)[value.order]
-        term = Term(value.population, one_to_one, node.name)
-        return Current((term,), np.zeros(size), value.layout)
+        term = Term(value.population, node.name, value.order)
+        return Current((term,), np.zeros(len(value.order)), value.layout)
     raise Refusal(f"{value} cannot be the current of a layer of neurons")

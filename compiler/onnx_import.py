@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import onnx.inliner
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
+from numpy.typing import NDArray
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.ir import Network, Neuron, Precision
@@ -96,17 +97,18 @@ def _without_helpers(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _same(first: Network, second: Network) -> bool:
     """Whether two imports of one graph gave the same numbers."""
-    arrays: list[list[object]] = []
+    facts: list[list[object]] = []
+    arrays: list[list[NDArray[np.generic] | None]] = []
     for network in (first, second):
-        arrays.append([item.shape for item in network.populations])
-        arrays[-1] += [edge.weight for edge in network.projections]
+        facts.append([network.readout, *(item.shape for item in network.populations)])
+        facts[-1] += [(edge.convolution, edge.pooling) for edge in network.projections]
+        arrays.append([edge.weight for edge in network.projections])
         arrays[-1] += [edge.gain for edge in network.projections]
         for layer in network.layers:
-            assert isinstance(layer.neuron, Neuron)
-            arrays[-1] += [layer.neuron.beta, layer.neuron.threshold, layer.neuron.bias]
-    return len(arrays[0]) == len(arrays[1]) and all(
-        np.array_equal(np.asarray(one), np.asarray(two), equal_nan=False)
-        if one is not None
-        else two is None
+            neuron = layer.neuron
+            assert isinstance(neuron, Neuron)
+            arrays[-1] += [neuron.alpha, neuron.beta, neuron.threshold, neuron.bias]
+    return facts[0] == facts[1] and all(
+        np.array_equal(one, two) if one is not None and two is not None else one is two
         for one, two in zip(*arrays, strict=True)
     )

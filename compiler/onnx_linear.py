@@ -4,11 +4,16 @@ Each function takes a node whose inputs are known, and gives what the node becam
 values of its outputs. A node that cannot be lowered raises `Refusal`.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from spikeloom.compiler.ir import FloatArray
 from spikeloom.compiler.onnx_graph import Builder, Meaning, Node, as_current
-from spikeloom.compiler.onnx_values import Constant, Current, Layout, Refusal, Scores, Spikes, Term
+from spikeloom.compiler.onnx_layout import Layout, Refusal
+from spikeloom.compiler.onnx_readouts import as_activity
+from spikeloom.compiler.onnx_terms import weigh
+from spikeloom.compiler.onnx_values import Activity, Constant, Current, Scores, Spikes
 
 
 def project(node: Node, build: Builder) -> Meaning:
@@ -30,7 +35,8 @@ def project(node: Node, build: Builder) -> Meaning:
             "alpha", 1.0
         )
     label = weights.origin.removesuffix(".weight") if ".weight" in weights.origin else node.name
-    current = _product(value, matrix.T, label)
+    giver = value.population if isinstance(value, Spikes) else value.terms[0].source
+    current = _product(as_current(node, value), matrix.T, label, giver, build)
     if gemm and len(node.inputs) > 2 and node.inputs[2] is not None:
         bias = node.constant(2, "the bias")
         added = current.layout.per_feature(bias.value, f"bias '{bias.origin}'")
@@ -40,11 +46,12 @@ def project(node: Node, build: Builder) -> Meaning:
     return f"projection {label}", [current]
 
 
-def _product(value: Spikes | Current, weight: FloatArray, label: str) -> Current:
-    layout = value.layout
+def _product(
+    current: Current, weight: FloatArray, label: str, giver: str, build: Builder
+) -> Current:
+    layout = current.layout
     outputs, inputs = weight.shape
     last = len(layout.axes) - 1
-    giver = value.population if isinstance(value, Spikes) else value.terms[0].source
     if layout.shape[last] != inputs:
         raise Refusal(
             f"layer '{label}' takes {inputs} inputs, but '{giver}' gives {layout.shape[last]}"
@@ -55,23 +62,16 @@ def _product(value: Spikes | Current, weight: FloatArray, label: str) -> Current
             "flatten them first"
         )
     result = Layout((*layout.axes[:-1], Layout.of_axes(("feature", outputs)).axes[0]))
-    if isinstance(value, Spikes):
-        dense = np.zeros((outputs, inputs))
-        dense[:, value.order] = weight
-        return Current((Term(value.population, dense, label),), np.zeros(outputs), result)
-    # Two linear layers without neurons between them are one.
-    terms = tuple(
-        Term(term.pre, weight @ term.matrix, f"{term.source}*{label}") for term in value.terms
-    )
-    return Current(terms, weight @ value.bias, result)
+    terms = tuple(weigh(term, weight, label, build) for term in current.terms)
+    return Current(terms, weight @ current.bias, result)
 
 
 def add(node: Node, build: Builder) -> Meaning:
     """`Add` and `Sub` of currents and constants."""
     sign = -1.0 if node.proto.op_type == "Sub" else 1.0
     left, right = node.inputs
-    if isinstance(left, Scores) or isinstance(right, Scores):
-        raise Refusal("only a factor > 0 may stand behind a spike count; put biases into the layer")
+    if isinstance(left, Scores | Activity) or isinstance(right, Scores | Activity):
+        raise Refusal("only a factor > 0 may stand behind a readout; put biases into the layer")
     if isinstance(left, Constant) or isinstance(right, Constant):
         position = 0 if isinstance(left, Constant) else 1
         constant = node.constant(position, "the bias")
@@ -80,9 +80,8 @@ def add(node: Node, build: Builder) -> Meaning:
             current = current.scaled(np.full(len(current.bias), sign))
             sign = 1.0
         bias = current.layout.per_feature(constant.value, f"bias '{constant.origin}'")
-        sources = "+".join(term.source for term in current.terms)
         shifted = Current(current.terms, current.bias + sign * bias, current.layout)
-        return f"bias of {sources}", [shifted]
+        return f"bias of {current.sources}", [shifted]
     first, second = as_current(node, left), as_current(node, right)
     if first.layout != second.layout:
         raise Refusal(
@@ -110,17 +109,34 @@ def scale(node: Node, build: Builder) -> Meaning:
     what = f"factor '{constant.origin}'"
     if operator == "Div" and (constant.value == 0).any():
         raise Refusal(f"{what} is 0: division by zero")
-    if isinstance(left, Scores):
+    if isinstance(left, Spikes | Current | Activity):
+        steps = left.layout.per_step(constant.value, what)
+        if steps is not None:
+            return _weigh_steps(left, 1 / steps if operator == "Div" else steps, what)
+    if isinstance(left, Scores | Activity):
         factor = left.layout.per_feature(constant.value, what)
         if (factor <= 0).any() or (factor != factor[0]).any():
-            raise Refusal(f"{what} behind a spike count must be one number > 0")
+            raise Refusal(f"{what} behind a readout must be one number > 0")
         number = 1 / float(factor[0]) if operator == "Div" else float(factor[0])
-        scores = Scores(left.population, left.order, left.layout, left.factor * number)
-        return f"factor {number:g} of the readout", [scores]
+        return f"factor {number:g} of the readout", [replace(left, factor=left.factor * number)]
     current = as_current(node, left)
     gain = current.layout.per_feature(constant.value, what)
     gain = 1 / gain if operator == "Div" else gain
-    return "gain of " + "+".join(term.source for term in current.terms), [current.scaled(gain)]
+    return f"gain of {current.sources}", [current.scaled(gain)]
+
+
+def _weigh_steps(value: Spikes | Current | Activity, steps: FloatArray, what: str) -> Meaning:
+    """A factor per time step, which only a readout has."""
+    activity = as_activity(value)
+    if activity is None or activity.what != "spikes" or activity.weights:
+        raise Refusal(
+            f"{what} differs between time steps; only spikes on their way into a readout, "
+            f"not {value}, may be weighted by time"
+        )
+    if (steps < 0).any():
+        raise Refusal(f"{what} is {steps.min():g} at a time step; wanted >= 0")
+    weighted = replace(activity, weights=tuple(steps.tolist()))
+    return f"time weights of the readout of {activity.population}", [weighted]
 
 
 def normalize(node: Node, build: Builder) -> Meaning:
@@ -140,4 +156,4 @@ def normalize(node: Node, build: Builder) -> Meaning:
     gain = gamma / np.sqrt(variance + node.attribute("epsilon", 1e-5))
     scaled = current.scaled(gain)
     shifted = Current(scaled.terms, scaled.bias + beta - mean * gain, scaled.layout)
-    return "gain and bias of " + "+".join(term.source for term in current.terms), [shifted]
+    return f"gain and bias of {current.sources}", [shifted]

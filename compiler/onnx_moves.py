@@ -4,7 +4,8 @@ import numpy as np
 import onnx
 
 from spikeloom.compiler.onnx_graph import Builder, Meaning, Node
-from spikeloom.compiler.onnx_values import Constant, Movable, Refusal, Scores, Spikes
+from spikeloom.compiler.onnx_layout import Refusal
+from spikeloom.compiler.onnx_values import Constant, Movable, Scores, Spikes
 
 
 def move(node: Node, build: Builder) -> Meaning:
@@ -62,7 +63,11 @@ def cast(node: Node, build: Builder) -> Meaning:
             else onnx.TensorProto.FLOAT
         )
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
-    whole = isinstance(value, Spikes) or (isinstance(value, Scores) and value.factor == 1)
+    whole = isinstance(value, Spikes) or (
+        isinstance(value, Scores)
+        and value.factor == 1
+        and value.kind in ("spike_count", "first_spike")
+    )
     if value is None or (target not in floats and not whole):
         name = onnx.TensorProto.DataType.Name(target)
         raise Refusal(f"a cast of {value} to {name} would round it; wanted FLOAT or DOUBLE")

@@ -4,16 +4,22 @@ from collections.abc import Callable
 
 import onnx
 
+from spikeloom.compiler.onnx_convolution import average, convolution
 from spikeloom.compiler.onnx_graph import Builder, Meaning, Node
+from spikeloom.compiler.onnx_layout import Refusal
 from spikeloom.compiler.onnx_linear import add, normalize, project, scale
 from spikeloom.compiler.onnx_moves import cast, expand, move, pass_through, shape_of
-from spikeloom.compiler.onnx_neurons import choose, count, integrate
-from spikeloom.compiler.onnx_values import Constant, Refusal
+from spikeloom.compiler.onnx_neurons import integrate
+from spikeloom.compiler.onnx_readouts import choose, reduce, take
+from spikeloom.compiler.onnx_values import Constant
 from spikeloom.compiler.operator import DOMAIN
 
 _HANDLERS: dict[str, Callable[[Node, Builder], Meaning]] = {
     "MatMul": project,
     "Gemm": project,
+    "Conv": convolution,
+    "AveragePool": average,
+    "GlobalAveragePool": average,
     "Add": add,
     "Sub": add,
     "Mul": scale,
@@ -32,22 +38,27 @@ _HANDLERS: dict[str, Callable[[Node, Builder], Meaning]] = {
     "CastLike": cast,
     "Shape": shape_of,
     "Size": shape_of,
-    "ReduceSum": count,
-    "ReduceMean": count,
+    "ReduceSum": reduce,
+    "ReduceMean": reduce,
+    "ReduceMax": reduce,
+    "Gather": take,
+    "Slice": take,
     "ArgMax": choose,
 }
 
-_CONVOLUTION = "convolution is not supported yet"
-_POOLING = "pooling is not supported yet"
+_MAXIMUM = (
+    "the maximum of spikes is not linear; pool by averages, or by the earliest spike "
+    "(spikeloom.models.stdbp.EarliestPool2d)"
+)
 _CONTROL = (
     "loops and branches are not supported; a layer of neurons must be one node spikeloom::Neuron"
 )
 _RANDOM = "random numbers would make the network differ from run to run"
 
 _REASONS = {
-    **dict.fromkeys(("Conv", "ConvInteger", "ConvTranspose", "QLinearConv"), _CONVOLUTION),
+    **dict.fromkeys(("MaxPool", "GlobalMaxPool", "LpPool"), _MAXIMUM),
     **dict.fromkeys(
-        ("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "MaxPool"), _POOLING
+        ("ConvInteger", "ConvTranspose", "QLinearConv"), "it is not supported; wanted Conv"
     ),
     **dict.fromkeys(("If", "Loop", "Scan", "LSTM", "GRU", "RNN"), _CONTROL),
     **dict.fromkeys(

@@ -25,7 +25,15 @@ class Verdict:
     @property
     def kind(self) -> str:
         """What the name stands for, in an error text."""
-        graph_parts = ("graph", "input", "output", "initializer", "function", "opset")
+        graph_parts = (
+            "graph",
+            "input",
+            "output",
+            "initializer",
+            "function",
+            "opset",
+            "metadata",
+        )
         if self.operator in graph_parts:
             return f"graph {self.operator}".replace("graph graph", "graph")
         return f"{self.operator} node"

@@ -1,8 +1,8 @@
 """What a tensor of an ONNX graph means: the abstract values that the import computes with.
 
 A value that depends on the input is never an array of numbers here. It is known as the spikes of a
-population, or as a current (a linear map of spikes, plus a bias), together with its layout: which
-axes hold time, which the batch, and which the features.
+population, as a current (a linear map of spikes, plus a bias), or as a part of a readout, together
+with its layout: which axes hold time, which the batch, and which the features.
 """
 
 from dataclasses import dataclass, replace
@@ -11,108 +11,19 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import IntArray
-from spikeloom.compiler.ir import FloatArray
+from spikeloom.compiler.geometry import Convolution, Pooling
+from spikeloom.compiler.ir import FloatArray, ReadoutKind
+from spikeloom.compiler.onnx_layout import Layout, Refusal
 
-Kind = Literal["time", "batch", "feature"]
-
-
-class Refusal(SpikeloomError):
-    """A node that cannot be lowered: the text is the reason and, if there is one, the way out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How time, batch and features lie in the axes of a tensor.
-
-    An axis is a row-major sequence of factors `(kind, size)`: `[T * N, K]` is
-    `((("time", T), ("batch", N)), (("feature", K),))`. Factors of size 1 are left out, and features
-    that stand beside each other in one axis are one factor. Over the whole tensor the features are
-    numbered in the order in which they stand.
-    """
-
-    axes: tuple[tuple[tuple[Kind, int], ...], ...]
-
-    @classmethod
-    def of_axes(cls, *factors: tuple[Kind, int]) -> "Layout":
-        """A layout with one factor per axis."""
-        return cls(tuple((factor,) if factor[1] != 1 else () for factor in factors))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The tensor's shape."""
-        return tuple(_product(size for _, size in axis) for axis in self.axes)
-
-    @property
-    def features(self) -> int:
-        """How many features the tensor holds per time step and sample."""
-        return _product(size for axis in self.axes for kind, size in axis if kind == "feature")
-
-    def holds(self, axis: int, *kinds: Kind) -> bool:
-        """Whether `axis` holds nothing but these kinds; an axis of size 1 holds nothing."""
-        return all(kind in kinds for kind, _ in self.axes[axis])
-
-    def reshaped(self, shape: tuple[int, ...]) -> "Layout":
-        """The layout after a row-major reshape."""
-        factors = [factor for axis in self.axes for factor in axis]
-        axes = []
-        for wanted in shape:
-            axis: list[tuple[Kind, int]] = []
-            while wanted > 1:
-                kind, size = factors.pop(0)
-                part = min(wanted, size)
-                if wanted % part or size % part or (part < size and kind != "feature"):
-                    raise Refusal(
-                        f"a reshape from {self.shape} to {shape} cuts through the {kind} axis"
-                    )
-                if part < size:
-                    factors.insert(0, (kind, size // part))
-                _append(axis, kind, part)
-                wanted //= part
-            axes.append(tuple(axis))
-        return Layout(tuple(axes))
-
-    def transposed(self, order: list[int]) -> tuple["Layout", IntArray]:
-        """The layout after a transpose, and for each feature its number before."""
-        counts = [_product(size for kind, size in axis if kind == "feature") for axis in self.axes]
-        numbers = np.arange(_product(counts), dtype=np.int64).reshape(counts)
-        return Layout(tuple(self.axes[axis] for axis in order)), numbers.transpose(order).reshape(
-            -1
-        )
-
-    def per_feature(self, value: NDArray[Any], what: str) -> FloatArray:
-        """A constant that broadcasts to this layout, as one number per feature.
-
-        Raises
-        ------
-        Refusal
-            If it does not broadcast, or if it differs between time steps or samples.
-        """
-        value = np.asarray(value, np.float64)
-        shape = self.shape
-        if value.ndim > len(shape) or any(
-            size not in (1, wanted)
-            for size, wanted in zip(value.shape[::-1], shape[::-1])  # noqa: B905
-        ):
-            raise Refusal(f"{what} has shape {value.shape}, which does not broadcast to {shape}")
-        value = value.reshape((1,) * (len(shape) - value.ndim) + value.shape)
-        parts: list[int] = []
-        full: list[int] = []
-        varies: list[int] = []
-        for size, axis in zip(value.shape, self.axes, strict=True):
-            for kind, factor in axis:
-                if kind != "feature":
-                    varies.append(len(parts))
-                parts.append(factor if size != 1 else 1)
-                full.append(factor if kind == "feature" else 1)
-        value = value.reshape(parts)
-        for position in varies:
-            first = value.take([0], axis=position)
-            if not np.array_equal(value, np.broadcast_to(first, value.shape), equal_nan=True):
-                raise Refusal(f"{what} differs between time steps or samples")
-            value = first
-        return np.ascontiguousarray(np.broadcast_to(value, full)).reshape(-1)
+# Readouts in the words of the field.
+READOUTS: dict[ReadoutKind, str] = {
+    "spike_count": "spike count",
+    "weighted_spike_count": "time-weighted spike count",
+    "first_spike": "first spike",
+    "final_membrane": "final membrane",
+    "maximum_membrane": "maximum membrane",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,21 +55,56 @@ class Spikes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Term:
-    """A linear map of the spikes of one population: `gain * (weight @ spikes)`.
+    """A linear map of the spikes of one population.
 
-    `weight` has shape (features, size of `pre`), `gain` shape (features,). `source` names what the
-    weights came from.
+    The spikes are pooled, then weighted; feature k of the tensor is `gain[k]` times number
+    `order[k]` of what comes out.
+
+    Attributes
+    ----------
+    source : what the weights came from
+    order : int64 array, shape (features,), a permutation
+    weight : dense, shape (features, inputs); a convolution, `convolution.weight_shape`; None where
+        nothing is weighted
+    gain : float64 array, shape (features,), or None for 1; the same in a whole feature map of a
+        convolution
     """
 
     pre: str
-    weight: FloatArray
     source: str
+    order: IntArray
+    weight: FloatArray | None = None
+    convolution: Convolution | None = None
+    pooling: Pooling | None = None
     gain: FloatArray | None = None
 
     @property
-    def matrix(self) -> FloatArray:
-        """The weights with the gain multiplied in."""
-        return self.weight if self.gain is None else self.weight * self.gain[:, None]
+    def in_order(self) -> bool:
+        """Whether the features of the tensor are numbered as those of the map."""
+        return in_order(self.order)
+
+    def select(self, order: IntArray) -> "Term":
+        """The same map in another order of features."""
+        gain = None if self.gain is None else self.gain[order]
+        return replace(self, order=self.order[order], gain=gain)
+
+    def scaled(self, gain: FloatArray) -> "Term":
+        """The map times a factor per feature.
+
+        Raises
+        ------
+        Refusal
+            If the factor differs inside a feature map of a convolution.
+        """
+        if self.convolution is not None:
+            by_pixel = np.empty_like(gain)
+            by_pixel[self.order] = gain
+            if per_channel(by_pixel, self.convolution.features) is None:
+                raise Refusal(
+                    f"the factor on the convolution '{self.source}' differs inside a feature map; "
+                    "wanted one number per channel"
+                )
+        return replace(self, gain=gain if self.gain is None else self.gain * gain)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,63 +117,88 @@ class Current:
 
     def select(self, layout: Layout, order: IntArray) -> Self:
         """The same current in another order of features."""
-        terms = tuple(
-            replace(
-                term,
-                weight=term.weight[order],
-                gain=None if term.gain is None else term.gain[order],
-            )
-            for term in self.terms
-        )
+        terms = tuple(term.select(order) for term in self.terms)
         return replace(self, layout=layout, terms=terms, bias=self.bias[order])
 
     def scaled(self, gain: FloatArray) -> "Current":
         """The current times a factor per feature."""
-        terms = tuple(
-            replace(term, gain=gain if term.gain is None else term.gain * gain)
-            for term in self.terms
-        )
+        terms = tuple(term.scaled(gain) for term in self.terms)
         return replace(self, terms=terms, bias=self.bias * gain)
+
+    @property
+    def sources(self) -> str:
+        """What the weights came from."""
+        return "+".join(term.source for term in self.terms)
 
     def __str__(self) -> str:
         return "the current " + " + ".join(f"'{term.source}'" for term in self.terms)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Activity:
+    """What a readout is made of while time is still an axis: `factor * weights[t] * sum`.
+
+    The sum is over the spikes or membranes of `group` neurons of a population; feature k is the
+    group `order[k]`. `weights` is empty for 1 at every time step.
+    """
+
+    population: str
+    what: Literal["spikes", "membranes"]
+    order: IntArray
+    layout: Layout
+    factor: float = 1.0
+    weights: tuple[float, ...] = ()
+    group: int = 1
+
+    def select(self, layout: Layout, order: IntArray) -> Self:
+        """The same in another order of features."""
+        return replace(self, layout=layout, order=self.order[order])
+
+    def __str__(self) -> str:
+        weighted = "weighted " if self.weights else ""
+        groups = f" in groups of {self.group}" if self.group > 1 else ""
+        return f"the {weighted}{self.what} of '{self.population}'{groups}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """Spike counts of a population over the window, times `factor` > 0."""
+    """Scores of a population, or of its groups of neurons, times `factor` > 0."""
 
     population: str
     order: IntArray
     layout: Layout
     factor: float = 1.0
+    kind: ReadoutKind = "spike_count"
+    weights: tuple[float, ...] = ()
+    group: int = 1
 
     def select(self, layout: Layout, order: IntArray) -> Self:
         """The same scores in another order of features."""
         return replace(self, layout=layout, order=self.order[order])
 
     def __str__(self) -> str:
-        return f"the spike counts of '{self.population}'"
+        groups = f" in groups of {self.group}" if self.group > 1 else ""
+        return f"the {READOUTS[self.kind]} of '{self.population}'{groups}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Classes:
-    """The index of the highest score of a population."""
+    """The index of the highest score."""
 
-    population: str
+    scores: Scores
 
     def __str__(self) -> str:
-        return f"the class that '{self.population}' tells"
+        return f"the class that '{self.scores.population}' tells"
 
 
 @dataclass(frozen=True, slots=True)
-class Membranes:
-    """The membranes of a population before the reset."""
+class Silence:
+    """The spikes of a population that only integrates: there are none."""
 
     population: str
 
     def __str__(self) -> str:
-        return f"the membranes of '{self.population}'"
+        return f"the spikes of '{self.population}', which never fires (fire = 0)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,18 +211,16 @@ class NotReached:
         return f"the result of '{self.node}'"
 
 
-Value = Constant | Spikes | Current | Scores | Classes | Membranes | NotReached
-Movable = Spikes | Current | Scores
+Value = Constant | Spikes | Current | Activity | Scores | Classes | Silence | NotReached
+Movable = Spikes | Current | Activity | Scores
 
 
-def _product(sizes: Any) -> int:
-    total = 1
-    for size in sizes:
-        total *= int(size)
-    return total
+def in_order(order: IntArray) -> bool:
+    """Whether a permutation leaves everything in its place."""
+    return bool((order == np.arange(len(order))).all())
 
 
-def _append(axis: list[tuple[Kind, int]], kind: Kind, size: int) -> None:
-    if axis and axis[-1][0] == "feature" == kind:
-        size *= axis.pop()[1]
-    axis.append((kind, size))
+def per_channel(values: FloatArray, channels: int) -> FloatArray | None:
+    """Numbers per neuron as numbers per channel; None if they differ inside a channel."""
+    rows = values.reshape(channels, -1)
+    return rows[:, 0] if (rows == rows[:, :1]).all() else None

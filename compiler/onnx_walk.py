@@ -1,21 +1,27 @@
 """One walk through an ONNX graph: a verdict per node, and the network if all verdicts are good."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 
-from spikeloom.compiler.ir import DEFAULT_ENCODER, Network, Population, Readout
+from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.ir import DEFAULT_ENCODER, Events, Network, Population, Readout
+from spikeloom.compiler.onnx_events import INPUT_KEY, read_events
 from spikeloom.compiler.onnx_graph import Builder, Node
+from spikeloom.compiler.onnx_layout import Layout, Refusal
 from spikeloom.compiler.onnx_operators import lower_node, unsupported
 from spikeloom.compiler.onnx_report import Report, Verdict
 from spikeloom.compiler.onnx_values import (
+    READOUTS,
     Classes,
     Constant,
-    Layout,
     NotReached,
-    Refusal,
     Scores,
+    Silence,
     Spikes,
     Value,
+    in_order,
 )
 from spikeloom.compiler.operator import DOMAIN, VERSION, neuron_function
 
@@ -57,9 +63,11 @@ class Walk:
                     Verdict(label, _operator(proto), "unused: no output of the graph needs it")
                 )
         readout = self._find_readout()
+        metadata = {item.key: item.value for item in self.model.metadata_props}
+        events = self._read_events(metadata)
+        self._tell_fates(build)
         network = None
         if readout is not None and all(item.ok for item in self.verdicts):
-            metadata = {item.key: item.value for item in self.model.metadata_props}
             network = Network(
                 name=self.name,
                 steps=build.steps,
@@ -67,11 +75,26 @@ class Walk:
                 projections=tuple(build.projections),
                 readout=readout,
                 encoder=metadata.get(ENCODER_KEY, DEFAULT_ENCODER),
+                events=events,
             )
         return Report(tuple(self.verdicts), network)
 
     def _refuse(self, node: str, operator: str, reason: str) -> None:
         self.verdicts.append(Verdict(node, operator, reason, False))
+
+    def _read_events(self, metadata: dict[str, str]) -> Events:
+        try:
+            return read_events(metadata)
+        except SpikeloomError as error:
+            self._refuse(INPUT_KEY, "metadata", str(error))
+            return Events()
+
+    def _tell_fates(self, build: Builder) -> None:
+        """Say of a pooling what became of it: known only from the layers behind it."""
+        for number, item in enumerate(self.verdicts):
+            fates = " and ".join(build.fates.get(item.node, ()))
+            if item.ok and fates:
+                self.verdicts[number] = replace(item, meaning=f"{item.meaning} {fates}")
 
     def _check_domains(self) -> None:
         for item in self.model.opset_import:
@@ -176,17 +199,19 @@ class Walk:
         self.values.update(zip(proto.output, outputs, strict=False))
 
     def _find_readout(self) -> Readout | None:
-        found: list[str] = []
-        for item in self.model.graph.output:
+        found: list[Readout] = []
+        outputs = self.model.graph.output
+        for item in outputs:
             value = self.values.get(item.name, NotReached(item.name))
-            if isinstance(value, Scores | Classes):
-                problem = _readout_problem(value)
-                if problem is not None:
-                    self._refuse(item.name, "output", problem)
+            scores = value.scores if isinstance(value, Classes) else value
+            if isinstance(scores, Scores):
+                if isinstance(value, Scores) and not in_order(value.order):
+                    reason = f"the classes of {value} stand in another order"
+                    self._refuse(item.name, "output", reason)
                     continue
-                found.append(value.population)
+                found.append(Readout(scores.population, scores.kind, scores.weights, scores.group))
                 self.verdicts.append(Verdict(item.name, "output", str(value)))
-            elif isinstance(value, Spikes):
+            elif isinstance(value, Spikes | Silence):
                 self.verdicts.append(
                     Verdict(
                         item.name, "output", f"{value}, for inspection; not a result of the chip"
@@ -203,25 +228,17 @@ class Walk:
                     f"{value} is not a readout; wanted the spikes summed over time (axis 0)",
                 )
         if len(set(found)) > 1:
-            names = ", ".join(f"'{name}'" for name in dict.fromkeys(found))
-            self._refuse(
-                self.model.graph.output[0].name, "output", f"readouts of {names}; wanted one"
+            names = ", ".join(
+                f"{READOUTS[item.kind]} of '{item.population}'" for item in dict.fromkeys(found)
             )
+            self._refuse(outputs[0].name, "output", f"the readouts {names}; wanted one")
         elif not found and all(item.ok for item in self.verdicts):
             self._refuse(
-                self.model.graph.output[0].name if self.model.graph.output else "graph",
+                outputs[0].name if outputs else "graph",
                 "output",
                 "there is no readout; sum the spikes of the last layer over time (axis 0)",
             )
-        return Readout(found[0]) if found else None
-
-
-def _readout_problem(value: Scores | Classes) -> str | None:
-    if isinstance(value, Classes):
-        return None
-    if (value.order != np.arange(len(value.order))).any():
-        return f"the classes of {value} stand in another order"
-    return None
+        return found[0] if found else None
 
 
 def _operator(proto: onnx.NodeProto) -> str:

@@ -64,13 +64,16 @@ Neuron <reset: string = "zero", compare: string = ">", fire: int = 1, single_spi
 }
 """
 
-# All tensors are int64; `divisor` is 2 to the power of the decay's shift, `half` is divisor / 2
-# (0 for a divisor of 1). ONNX has no arithmetic shift: taking off the non-negative remainder
-# first makes the division exact, which is the same.
+# All tensors are int64. Of each decay, `divisor` is 2 to the power of its shift and `half` is
+# divisor / 2 (0 for a divisor of 1); `low` and `high` are the ends of the range of the state that
+# it belongs to. Without a synaptic state, all of `current_` are 0 and the divisor is 1. ONNX has no
+# arithmetic shift: taking off the non-negative remainder first makes the division exact, which is
+# the same.
 _FIXED_NEURON = """
 <domain: "spikeloom", opset_import: ["" : 21]>
-FixedNeuron <reset: string = "zero">
-(current, multiplier, divisor, half, threshold, low, high) => (spikes, membranes)
+FixedNeuron <reset: string = "zero", fire: int = 1, single_spike: int = 0>
+(current, current_multiplier, current_divisor, current_half, current_low, current_high,
+ multiplier, divisor, half, low, high, threshold) => (spikes, membranes)
 {
   reset = Constant <value_string: string = @reset> ()
   reset_zero = Constant <value_string: string = "zero"> ()
@@ -79,20 +82,36 @@ FixedNeuron <reset: string = "zero">
   is_subtract = Equal (reset, reset_subtract)
   to_zero = CastLike (is_zero, current)
   to_subtract = CastLike (is_subtract, current)
+  fires = Constant <value_int: int = @fire> ()
+  single = Constant <value_int: int = @single_spike> ()
   first = Constant <value_int: int = 0> ()
   first_current = Gather <axis: int = 0> (current, first)
   rest = Sub (first_current, first_current)
-  last_membrane, spikes, membranes = Scan <
+  last_synaptic, last_membrane, last_fired, spikes, membranes = Scan <
     num_scan_inputs: int = 1,
-    body: graph = step (membrane, input) => (next_membrane, spike, potential) {
+    body: graph = step (synaptic, membrane, fired, input) =>
+        (next_synaptic, next_membrane, next_fired, spike, potential) {
+      current_product = Mul (synaptic, current_multiplier)
+      current_shifted = Add (current_product, current_half)
+      current_remainder = Mod (current_shifted, current_divisor)
+      current_exact = Sub (current_shifted, current_remainder)
+      decayed_synaptic = Div (current_exact, current_divisor)
+      accumulated = Add (decayed_synaptic, input)
+      current_at_least_low = Max (accumulated, current_low)
+      next_synaptic = Min (current_at_least_low, current_high)
       product = Mul (membrane, multiplier)
       shifted = Add (product, half)
       remainder = Mod (shifted, divisor)
       exact = Sub (shifted, remainder)
-      decayed = Div (exact, divisor)
-      potential = Add (decayed, input)
-      reached = GreaterOrEqual (potential, threshold)
-      spike = CastLike (reached, input)
+      decayed_membrane = Div (exact, divisor)
+      potential = Add (decayed_membrane, accumulated)
+      above = GreaterOrEqual (potential, threshold)
+      reached = CastLike (above, input)
+      candidate = Mul (reached, fires)
+      spent = Mul (fired, single)
+      suppressed = Mul (candidate, spent)
+      spike = Sub (candidate, suppressed)
+      next_fired = Max (fired, spike)
       whole = Mul (potential, to_zero)
       step_down = Mul (threshold, to_subtract)
       amount = Add (whole, step_down)
@@ -101,7 +120,7 @@ FixedNeuron <reset: string = "zero">
       at_least_low = Max (after_reset, low)
       next_membrane = Min (at_least_low, high)
     }
-  > (rest, current)
+  > (rest, rest, rest, current)
 }
 """
 

@@ -9,40 +9,55 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import safetensors
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from spikeloom.compiler.cores import Core, map_network
+from spikeloom.compiler.cores import Core, check_lanes, map_network
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.files import write_bytes
 from spikeloom.compiler.fixed import Decay, IntArray, Reset
+from spikeloom.compiler.geometry import Convolution, Pooling
 from spikeloom.compiler.ir import (
+    Events,
     FixedNeuron,
     Network,
     Population,
     Precision,
     Projection,
     Readout,
+    ReadoutKind,
 )
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 
 FORMAT = "spikeloom program"
-VERSION = 1
+VERSION = 2
 
 ARITHMETIC = {
     "integers": "two's complement",
-    "update order": "V[t] = decay(Vr[t-1]) + sum(weight << weight_shift) + bias; "
-    "spike = V[t] >= threshold; Vr[t] = saturate(reset(V[t])); Vr[-1] = 0",
+    "update order": "A[t] = current_decay(I[t-1]) + sum(event * (weight << weight_shift)) + bias; "
+    "V[t] = decay(Vr[t-1]) + A[t]; spike = fire and V[t] >= threshold and not (single_spike and "
+    "spiked before in this window); I[t] = saturate(A[t]); Vr[t] = saturate(reset(V[t])); "
+    "I[-1] = Vr[-1] = 0; without a current decay, A[t] = sum(event * (weight << weight_shift)) "
+    "+ bias",
     "decay": "(x * multiplier + (1 << shift >> 1)) >> shift, arithmetic shift",
     "reset": "zero: 0 | subtract: V - threshold | none: V, where there is a spike",
-    "saturation": "Vr to state_bits, once per time step; V never wraps in accumulator_bits",
+    "saturation": "I to current_bits and Vr to state_bits, once per time step; A and V never wrap "
+    "in accumulator_bits",
     "bias": "added in every time step of the window",
     "delay": "none: a spike of step t acts on the next layer in step t",
-    "readout": "spike_count: spikes per neuron over the window; class: most, lowest index first",
+    "events": "of a layer 0 or 1; of the input lowest .. highest, in a file times step",
+    "pooling": "events of a square of size x size pixels act as one input, as often as there are "
+    "events; rows and columns that fill no square are dropped",
+    "convolution": "cross-correlation, weight[feature, channel, row, column]; padding (top, left, "
+    "bottom, right) of zeros",
+    "readout": "score of class k = sum over the neurons k * group .. k * group + group - 1 of: "
+    "spike_count: their spikes | weighted_spike_count: the sum of weights[t] over their spikes | "
+    "first_spike: T - t of the first spike, 0 without | final_membrane: V[T-1] | "
+    "maximum_membrane: the largest V[t]; class: the highest score, lowest index first",
 }
 
 
@@ -50,7 +65,8 @@ ARITHMETIC = {
 class Program:
     """A fixed network and the number of lanes that each of its layers is folded onto.
 
-    Layers that `lanes` does not name get one lane per neuron.
+    Layers that `lanes` does not name get one lane per neuron. Networks that the accelerator does
+    not take are programs as well: these can be simulated.
     """
 
     network: Network
@@ -61,8 +77,9 @@ class Program:
         network.verify()
         if not network.is_fixed:
             raise SpikeloomError(f"network '{network.name}' holds real numbers; quantise it first")
-        if not self.cores:
+        if not network.layers:
             raise SpikeloomError(f"network '{network.name}' has no layer of neurons")
+        check_lanes(network, self.lanes)
         for layer, wanted in zip(network.layers, bound_accumulators(network).layers, strict=True):
             assert isinstance(layer.neuron, FixedNeuron) and isinstance(wanted.neuron, FixedNeuron)
             if layer.neuron.accumulator_bits < wanted.neuron.accumulator_bits:
@@ -74,60 +91,84 @@ class Program:
 
     @cached_property
     def cores(self) -> tuple[Core, ...]:
-        """One core per layer, in the order of the pipeline."""
+        """One core per layer, in the order of the pipeline.
+
+        Raises
+        ------
+        SpikeloomError
+            If the network has what the accelerator does not have yet.
+        """
         return map_network(self.network, self.lanes)
+
+    @cached_property
+    def refusal(self) -> str | None:
+        """Why the accelerator does not take the network; None if it does."""
+        try:
+            return None if self.cores else "it has no layers"
+        except SpikeloomError as error:
+            return str(error)
 
     def save(self, path: Path) -> None:
         """Write the program file; the same program gives the same bytes."""
         tensors: dict[str, NDArray[Any]] = {}
         for edge in self.network.projections:
-            tensors[f"weight/{edge.pre}/{edge.post}"] = edge.weight.astype(np.int8)
+            # The file holds rows of memory as they lie, so that these must be in numpy's order.
+            weight = np.ascontiguousarray(edge.weight, np.int8)
+            tensors[f"weight/{edge.pre}/{edge.post}"] = weight
         for layer in self.network.layers:
-            neuron = layer.neuron
+            neuron, name = layer.neuron, layer.name
             assert isinstance(neuron, FixedNeuron)
-            tensors[f"threshold/{layer.name}"] = neuron.threshold.astype(np.int32)
-            tensors[f"bias/{layer.name}"] = neuron.bias.astype(np.int32)
-            tensors[f"decay_multiplier/{layer.name}"] = neuron.decay.multiplier.astype(np.int32)
+            tensors[f"threshold/{name}"] = neuron.threshold.astype(np.int32)
+            tensors[f"bias/{name}"] = neuron.bias.astype(np.int32)
+            tensors[f"decay_multiplier/{name}"] = neuron.decay.multiplier.astype(np.int32)
+            if neuron.current_decay is not None:
+                multiplier = neuron.current_decay.multiplier.astype(np.int32)
+                tensors[f"current_decay_multiplier/{name}"] = multiplier
         header = {"spikeloom": json.dumps(self.describe(), sort_keys=True)}
         write_bytes(path, save(tensors, metadata=header))
 
     def describe(self) -> dict[str, Any]:
         """All that gives the tensors their meaning, as JSON values."""
         network = self.network
-        populations = []
-        for item in network.populations:
-            entry: dict[str, Any] = {"name": item.name, "shape": item.shape, "source": item.source}
-            if isinstance(item.neuron, FixedNeuron):
-                entry |= {
-                    "decay_shift": item.neuron.decay.shift,
-                    "reset": item.neuron.reset.value,
-                    "scale": item.neuron.scale,
-                    "state_bits": item.neuron.state_bits,
-                    "accumulator_bits": item.neuron.accumulator_bits,
-                    "lanes": next(core.lanes for core in self.cores if core.name == item.name),
-                }
-            populations.append(entry)
+        readout = asdict(network.readout) | {"weights": list(network.readout.weights)}
         return {
             "format": FORMAT,
             "version": VERSION,
             "name": network.name,
             "steps": network.steps,
             "encoder": network.encoder,
-            "readout": asdict(network.readout),
+            "events": asdict(network.events),
+            "readout": readout,
             "precision": asdict(network.precision),
             "arithmetic": ARITHMETIC,
-            "populations": populations,
-            "projections": [
-                {
-                    "pre": edge.pre,
-                    "post": edge.post,
-                    "source": edge.source,
-                    "weight_bits": edge.weight_bits,
-                    "weight_shift": edge.weight_shift,
-                }
-                for edge in network.projections
-            ],
+            "populations": [self._describe_population(item) for item in network.populations],
+            "projections": [_describe_projection(edge) for edge in network.projections],
         }
+
+    def _describe_population(self, item: Population) -> dict[str, Any]:
+        entry: dict[str, Any] = {
+            "name": item.name,
+            "shape": list(item.shape),
+            "source": item.source,
+        }
+        neuron = item.neuron
+        if isinstance(neuron, FixedNeuron):
+            entry |= {
+                "decay_shift": neuron.decay.shift,
+                "reset": neuron.reset.value,
+                "fire": neuron.fire,
+                "single_spike": neuron.single_spike,
+                "scale": neuron.scale,
+                "state_bits": neuron.state_bits,
+                "accumulator_bits": neuron.accumulator_bits,
+                "lanes": self.lanes.get(item.name, item.size),
+            }
+            if neuron.current_decay is not None:
+                entry |= {
+                    "current_decay_shift": neuron.current_decay.shift,
+                    "current_bits": neuron.current_bits,
+                }
+        return entry
 
     @staticmethod
     def load(path: Path) -> "Program":
@@ -164,12 +205,32 @@ class Program:
         return Program(self.network, lanes)
 
     def __str__(self) -> str:
+        if self.refusal is not None:
+            return f"{self.network}\n  no cores: {self.refusal}"
         folding = [
             f"  core {core.name}: {core.lanes} lanes x {core.groups} groups, "
             f"weights {core.inputs * core.groups} x {core.lanes * core.weight_bits} bits"
             for core in self.cores
         ]
         return "\n".join([str(self.network), *folding])
+
+
+def _describe_projection(edge: Projection) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "pre": edge.pre,
+        "post": edge.post,
+        "source": edge.source,
+        "weight_bits": edge.weight_bits,
+        "weight_shift": edge.weight_shift,
+    }
+    # Lists where JSON has no tuples, so that a file that was read describes itself the same way.
+    for name, geometry in (("convolution", edge.convolution), ("pooling", edge.pooling)):
+        if geometry is not None:
+            entry[name] = {
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in asdict(geometry).items()
+            }
+    return entry
 
 
 def _program(description: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Program:
@@ -180,38 +241,62 @@ def _program(description: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> P
         neuron = None
         if "decay_shift" in entry:
             lanes[name] = entry["lanes"]
-            multiplier = _integers(tensors, f"decay_multiplier/{name}")
-            neuron = FixedNeuron(
-                decay=Decay(multiplier, entry["decay_shift"]),
-                threshold=_integers(tensors, f"threshold/{name}"),
-                bias=_integers(tensors, f"bias/{name}"),
-                reset=Reset(entry["reset"]),
-                scale=entry["scale"],
-                state_bits=entry["state_bits"],
-                accumulator_bits=entry["accumulator_bits"],
-            )
+            neuron = _neuron(entry, tensors)
         populations.append(Population(name, tuple(entry["shape"]), neuron, entry["source"]))
-    projections = [
-        Projection(
-            pre=entry["pre"],
-            post=entry["post"],
-            weight=_integers(tensors, f"weight/{entry['pre']}/{entry['post']}"),
-            source=entry["source"],
-            weight_bits=entry["weight_bits"],
-            weight_shift=entry["weight_shift"],
-        )
-        for entry in description["projections"]
-    ]
+    readout = dict(description["readout"])
+    readout["weights"] = tuple(readout["weights"])
+    if readout["kind"] not in get_args(ReadoutKind):
+        raise ValueError(f"readout of kind {readout['kind']!r}")
     network = Network(
         name=description["name"],
         steps=description["steps"],
         populations=tuple(populations),
-        projections=tuple(projections),
-        readout=Readout(**description["readout"]),
+        projections=tuple(_projection(entry, tensors) for entry in description["projections"]),
+        readout=Readout(**readout),
         precision=Precision(**description["precision"]),
         encoder=description["encoder"],
+        events=Events(**description["events"]),
     )
     return Program(network, lanes)
+
+
+def _neuron(entry: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> FixedNeuron:
+    name = entry["name"]
+    current_decay = None
+    if "current_decay_shift" in entry:
+        multiplier = _integers(tensors, f"current_decay_multiplier/{name}")
+        current_decay = Decay(multiplier, entry["current_decay_shift"])
+    return FixedNeuron(
+        decay=Decay(_integers(tensors, f"decay_multiplier/{name}"), entry["decay_shift"]),
+        threshold=_integers(tensors, f"threshold/{name}"),
+        bias=_integers(tensors, f"bias/{name}"),
+        reset=Reset(entry["reset"]),
+        scale=entry["scale"],
+        state_bits=entry["state_bits"],
+        accumulator_bits=entry["accumulator_bits"],
+        current_decay=current_decay,
+        current_bits=entry.get("current_bits", 0),
+        fire=entry["fire"],
+        single_spike=entry["single_spike"],
+    )
+
+
+def _projection(entry: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Projection:
+    convolution, pooling = entry.get("convolution"), entry.get("pooling")
+    return Projection(
+        pre=entry["pre"],
+        post=entry["post"],
+        weight=_integers(tensors, f"weight/{entry['pre']}/{entry['post']}"),
+        source=entry["source"],
+        weight_bits=entry["weight_bits"],
+        weight_shift=entry["weight_shift"],
+        convolution=None if convolution is None else Convolution(**_with_tuples(convolution)),
+        pooling=None if pooling is None else Pooling(**_with_tuples(pooling)),
+    )
+
+
+def _with_tuples(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
 
 
 def _integers(tensors: dict[str, NDArray[Any]], name: str) -> IntArray:

@@ -1,15 +1,27 @@
-"""The integer reference: runs a fixed network on batches of spikes, bit for bit like the chip."""
+"""The integer reference: runs a fixed network on batches of events, bit for bit like the chip."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.fixed import IntArray, reset, saturate, signed_range
-from spikeloom.compiler.ir import FixedNeuron, Network, Population
+from spikeloom.compiler.fixed import (
+    Decay,
+    IntArray,
+    exact_float,
+    reset,
+    saturate,
+    signed_range,
+)
+from spikeloom.compiler.inputs import Spikes, check_spikes
+from spikeloom.compiler.intervals import synaptic_input, weighted_events
+from spikeloom.compiler.ir import FixedNeuron, Network, Population, Projection
+from spikeloom.compiler.readouts import MEMBRANE_READOUTS, readout_scores
 
-Spikes = NDArray[np.uint8]
+# How many membranes of the largest layer, over all time steps, a part of the batch may have: what
+# this takes is a few hundred megabytes at most, and large arrays are not faster.
+_PART = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,15 +30,20 @@ class Trace:
 
     Attributes
     ----------
-    spikes : per population, uint8 array of shape (T, batch, neurons); the input's included
+    spikes : per population, uint8 array of shape (T, batch, neurons); the input's events included,
+        in the narrowest type for them. Only the input's if the spikes are not kept
     membranes : per layer, int64 array of shape (T, batch, neurons): V before the reset; empty
         unless asked for
     scores : int64 array, shape (batch, classes)
+    events : per population, how many events each sample has, int64 array of shape (batch,)
+    saturated : per layer, how many membranes and currents were saturated when written back
     """
 
     spikes: dict[str, Spikes]
     membranes: dict[str, IntArray]
     scores: IntArray
+    events: dict[str, IntArray] = field(default_factory=dict)
+    saturated: dict[str, int] = field(default_factory=dict)
 
     @property
     def classes(self) -> IntArray:
@@ -35,16 +52,19 @@ class Trace:
 
     def event_counts(self) -> dict[str, IntArray]:
         """Events per population and sample, each of shape (batch,)."""
-        return {name: item.sum(axis=(0, 2), dtype=np.int64) for name, item in self.spikes.items()}
+        return self.events
 
 
-def run(network: Network, spikes: Spikes, membranes: bool = False) -> Trace:
+def run(
+    network: Network, spikes: Spikes, membranes: bool = False, keep_spikes: bool = True
+) -> Trace:
     """Run a fixed network from rest.
 
     Parameters
     ----------
-    spikes : array of 0 and 1, shape (T, batch, inputs)
+    spikes : the input's events, whole numbers of `network.events`, shape (T, batch, inputs)
     membranes : whether to keep the membrane of every neuron at every step
+    keep_spikes : whether to keep the spikes of the layers, which of large networks take gigabytes
 
     Raises
     ------
@@ -53,80 +73,180 @@ def run(network: Network, spikes: Spikes, membranes: bool = False) -> Trace:
     """
     if not network.is_fixed:
         raise SpikeloomError(f"network '{network.name}' holds real numbers; quantise it first")
-    check_spikes(network, spikes)
-    fired = {network.input.name: spikes.astype(np.uint8, copy=False)}
-    potentials: dict[str, IntArray] = {}
+    given = check_spikes(network, spikes)
+    steps, batch, _ = given.shape
+    layers = [_Layer.of(network, layer) for layer in network.layers]
+    trace = Trace({network.input.name: given}, {}, np.empty((batch, network.classes), np.int64))
     for layer in network.layers:
+        shape = (steps, batch, layer.size)
+        trace.saturated[layer.name] = 0
+        if keep_spikes:
+            trace.spikes[layer.name] = np.empty(shape, np.uint8)
+        if membranes:
+            trace.membranes[layer.name] = np.empty(shape, np.int64)
+    for item in network.populations:
+        trace.events[item.name] = np.empty(batch, np.int64)
+    largest = steps * max(layer.size for layer in network.layers)
+    size = max(1, _PART // largest)
+    for first in range(0, batch, size):
+        _run_part(network, layers, trace, slice(first, min(first + size, batch)))
+    return trace
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layer:
+    """A layer, prepared for many parts of a batch.
+
+    Attributes
+    ----------
+    weights : per projection, in a float type in which all its sums are exact
+    kind : the integer type of states and sums, wide enough for every intermediate result
+    decay, current_decay, threshold, bias : as in the neuron, of this type
+    """
+
+    name: str
+    neuron: FixedNeuron
+    edges: tuple[Projection, ...]
+    weights: tuple[NDArray[np.floating], ...]
+    kind: type[np.signedinteger]
+    decay: Decay
+    current_decay: Decay | None
+    threshold: NDArray[np.signedinteger]
+    bias: NDArray[np.signedinteger]
+
+    @classmethod
+    def of(cls, network: Network, layer: Population) -> "_Layer":
+        neuron = layer.neuron
+        assert isinstance(neuron, FixedNeuron)
+        edges = network.projections_to(layer.name)
+        weights = tuple(
+            edge.weight.astype(exact_float(weighted_events(network, edge).magnitude))
+            for edge in edges
+        )
+        kind = _integer_type(neuron, synaptic_input(network, layer).magnitude)
+        current_decay = neuron.current_decay
+        return cls(
+            name=layer.name,
+            neuron=neuron,
+            edges=edges,
+            weights=weights,
+            kind=kind,
+            decay=_of_type(neuron.decay, kind),
+            current_decay=None if current_decay is None else _of_type(current_decay, kind),
+            threshold=neuron.threshold.astype(kind),
+            bias=neuron.bias.astype(kind),
+        )
+
+
+def _integer_type(neuron: FixedNeuron, synaptic: int) -> type[np.signedinteger]:
+    """int32 where nothing that a layer computes can leave it, else int64."""
+    decays = [(neuron.decay, neuron.state_bits)]
+    if neuron.current_decay is not None:
+        decays.append((neuron.current_decay, neuron.current_bits))
+    # Twice the product, for the half that is added before the shift.
+    products = [int(decay.multiplier.max()) << bits for decay, bits in decays]
+    states = sum(1 << bits for _, bits in decays)
+    sums = synaptic + int(np.abs(neuron.bias).max()) + states + int(neuron.threshold.max())
+    return np.int32 if max(*products, sums) < 1 << 30 else np.int64
+
+
+def _of_type(decay: Decay, kind: type[np.signedinteger]) -> Decay:
+    return Decay(decay.multiplier.astype(kind), decay.shift)
+
+
+def _run_part(network: Network, layers: list[_Layer], trace: Trace, part: slice) -> None:
+    """Run some samples of the batch, and write what they did into the trace."""
+    given = network.input.name
+    fired: dict[str, Spikes] = {given: trace.spikes[given][:, part]}
+    readout = network.readout
+    potentials: IntArray | None = None
+    for layer in layers:
         current = _current(network, layer, fired)
-        kept = np.empty(current.shape, np.int64) if membranes else None
-        fired[layer.name] = _integrate(layer, current, kept)
-        if kept is not None:
-            potentials[layer.name] = kept
-    scores = fired[network.readout.population].sum(axis=0, dtype=np.int64)
-    return Trace(fired, potentials, scores)
-
-
-def check_spikes(network: Network, spikes: NDArray[np.generic]) -> None:
-    """Raise SpikeloomError unless `spikes` is a legal input of `network`."""
-    wanted = (network.steps, "batch", network.input.size)
-    if spikes.ndim != 3 or (spikes.shape[0], spikes.shape[2]) != (wanted[0], wanted[2]):
-        raise SpikeloomError(
-            f"input spikes have shape {spikes.shape}; network '{network.name}' takes "
-            f"(T={wanted[0]}, batch, {wanted[2]})"
-        )
-    if spikes.dtype.kind not in "biuf":
-        raise SpikeloomError(f"input spikes are of type {spikes.dtype}; wanted the numbers 0 and 1")
-    wrong = (spikes != 0) & (spikes != 1)
-    if wrong.any():
-        step, sample, neuron = np.argwhere(wrong)[0]
-        raise SpikeloomError(
-            f"input spike at step {step}, sample {sample}, input {neuron} is "
-            f"{spikes[step, sample, neuron]}; wanted 0 or 1"
-        )
+        kept = None
+        if layer.name in trace.membranes:
+            kept = trace.membranes[layer.name][:, part]
+        elif layer.name == readout.population and readout.kind in MEMBRANE_READOUTS:
+            kept = np.empty(current.shape, np.int64)
+        spikes = np.empty(current.shape, np.uint8)
+        trace.saturated[layer.name] += _integrate(layer, current, spikes, kept)
+        fired[layer.name] = spikes
+        if layer.name in trace.spikes:
+            trace.spikes[layer.name][:, part] = spikes
+        if layer.name == readout.population:
+            potentials = kept
+    for name, events in fired.items():
+        trace.events[name][part] = np.count_nonzero(events, axis=(0, 2))
+    trace.scores[part] = readout_scores(readout, fired[readout.population], potentials)
 
 
 def _current(
-    network: Network, layer: Population, spikes: dict[str, Spikes]
-) -> NDArray[np.floating]:
-    """Synaptic input plus bias, shape (T, batch, neurons), as exact integers in floats.
+    network: Network, layer: _Layer, fired: dict[str, Spikes]
+) -> NDArray[np.signedinteger]:
+    """Synaptic input plus bias, shape (T, samples, neurons)."""
+    total: NDArray[np.signedinteger] = layer.bias
+    for edge, weight in zip(layer.edges, layer.weights, strict=True):
+        events = fired[edge.pre]
+        if network.events.constant and edge.pre == network.input.name:
+            events = events[:1]
+        sums = edge.current(events.astype(weight.dtype), weight).astype(layer.kind)
+        total = total + (sums << edge.weight_shift)
+    shape = (network.steps, *total.shape[1:])
+    return np.broadcast_to(total, shape)
 
-    Matrix products of integers are slow in numpy and exact in floats, whatever the order of the
-    sum, as long as the largest partial sum fits the mantissa.
-    """
+
+def _integrate(
+    layer: _Layer, current: NDArray[np.signedinteger], spikes: Spikes, kept: IntArray | None
+) -> int:
+    """Write the spikes, and V where `kept` is an array; gives how many states saturated."""
     neuron = layer.neuron
-    assert isinstance(neuron, FixedNeuron)
-    weights = {
-        edge.pre: edge.weight.astype(np.int64) << edge.weight_shift
-        for edge in network.projections_to(layer.name)
-    }
-    largest = int(np.abs(neuron.bias).max())
-    largest += sum(int(np.abs(weight).sum(axis=1).max()) for weight in weights.values())
-    assert largest < 1 << 53
-    exact: type[np.floating] = np.float32 if largest < 1 << 24 else np.float64
-    total: NDArray[np.floating] = neuron.bias.astype(exact)
-    for pre, weight in weights.items():
-        total = total + spikes[pre].astype(exact) @ weight.T.astype(exact)
-    return total
-
-
-def _integrate(layer: Population, current: NDArray[np.floating], kept: IntArray | None) -> Spikes:
-    neuron = layer.neuron
-    assert isinstance(neuron, FixedNeuron)
-    spikes = np.empty(current.shape, np.uint8)
-    state = np.zeros(current.shape[1:], np.int64)
-    bits = neuron.accumulator_bits
-    low, high = signed_range(bits) if bits else (np.iinfo(np.int64).min, np.iinfo(np.int64).max)
-    for step in range(len(current)):
-        membrane = neuron.decay(state) + current[step].astype(np.int64)
-        if membrane.size and (membrane.min() < low or membrane.max() > high):
-            raise SpikeloomError(
-                f"layer '{layer.name}' needs a membrane of {membrane.min()} .. {membrane.max()} at "
-                f"step {step}, but its accumulator of {bits} bits holds {low} .. {high}"
-            )
-        fired = membrane >= neuron.threshold
-        spikes[step] = fired
+    state: NDArray[np.signedinteger] = np.zeros(current.shape[1:], layer.kind)
+    synaptic = state
+    spent = np.zeros(state.shape, np.bool_)
+    saturated = 0
+    for step, added in enumerate(current):
+        if layer.current_decay is not None:
+            added = added + layer.current_decay(synaptic)
+            _check_width(layer, "current", added, step)
+            synaptic, count = _write_back(added, neuron.current_bits)
+            saturated += count
+        membrane = layer.decay(state) + added
+        _check_width(layer, "membrane", membrane, step)
         if kept is not None:
             kept[step] = membrane
-        after = reset(membrane, fired, neuron.threshold, neuron.reset)
-        state = saturate(after, neuron.state_bits)
-    return spikes
+        after = membrane
+        if neuron.fire:
+            fired = membrane >= layer.threshold
+            if neuron.single_spike:
+                fired &= ~spent
+                spent |= fired
+            spikes[step] = fired
+            after = reset(membrane, fired, layer.threshold, neuron.reset)
+        else:
+            spikes[step] = 0
+        state, count = _write_back(after, neuron.state_bits)
+        saturated += count
+    return saturated
+
+
+def _write_back(
+    value: NDArray[np.signedinteger], bits: int
+) -> tuple[NDArray[np.signedinteger], int]:
+    """A state of `bits` bits, and how many of its numbers had to be saturated."""
+    low, high = signed_range(bits)
+    if not value.size or (value.min() >= low and value.max() <= high):
+        return value, 0
+    held = saturate(value, bits)
+    return held, int(np.count_nonzero(held != value))
+
+
+def _check_width(layer: _Layer, what: str, value: NDArray[np.signedinteger], step: int) -> None:
+    bits = layer.neuron.accumulator_bits
+    if not bits or not value.size:
+        return
+    low, high = signed_range(bits)
+    smallest, largest = value.min(), value.max()
+    if smallest < low or largest > high:
+        raise SpikeloomError(
+            f"layer '{layer.name}' needs a {what} of {smallest} .. {largest} at step {step}, but "
+            f"its accumulator of {bits} bits holds {low} .. {high}"
+        )

@@ -13,6 +13,13 @@ from torch import Tensor, nn
 from spikeloom.models.layers import Integrator, Spiking
 
 
+class Activity(NamedTuple):
+    """Spikes, and how many there would be if every neuron spiked at every step."""
+
+    spikes: float
+    chances: int
+
+
 class Judged(NamedTuple):
     """What a batch gives.
 
@@ -20,10 +27,13 @@ class Judged(NamedTuple):
     ----------
     loss : scalar with a gradient
     scores : shape `[N, classes]`, what the network's readout gives, without a gradient
+    activity : of an algorithm that does not run the layers of neurons, whose spikes are counted
+        where they run
     """
 
     loss: Tensor
     scores: Tensor
+    activity: Activity | None = None
 
 
 class Algorithm(ABC):

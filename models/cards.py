@@ -1,16 +1,106 @@
-"""What this project's own trainings reached: the model cards that ship with the package.
+"""The zoo: networks that this project trained, and the model cards that say what they reach.
 
-A card is the file `zoo/<recipe>.json` of this package: a JSON object whose `test_accuracy` is the
-share of test samples that the network in floats classifies correctly.
+`zoo/<recipe>.onnx` of this package is the network in floats and `zoo/<recipe>.json` its card, a
+JSON object; `docs/training.md` describes its entries. Reading them needs no torch.
 """
 
+import difflib
+import hashlib
 import json
 from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from spikeloom.compiler import files
+from spikeloom.compiler.errors import SpikeloomError
+
+FORMAT = "spikeloom model card 1"
+
+Card = dict[str, Any]
 
 
-def test_accuracy(recipe: str) -> float | None:
-    """Share of correct test samples on the card of a recipe; None if it has no card."""
-    card = resources.files("spikeloom.models") / "zoo" / f"{recipe}.json"
-    if not card.is_file():
-        return None
-    return float(json.loads(card.read_text(encoding="utf-8"))["test_accuracy"])
+def folder() -> Path:
+    """Where the networks and their cards lie."""
+    return Path(str(resources.files("spikeloom.models") / "zoo"))
+
+
+def names() -> list[str]:
+    """The networks that have a card."""
+    return sorted(path.stem for path in folder().glob("*.json"))
+
+
+def read(name: str) -> Card:
+    """The card of a network.
+
+    Raises
+    ------
+    SpikeloomError
+        If there is none of that name; the text offers the nearest ones.
+    """
+    known = names()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, cutoff=0.4) or known
+        offer = f"; did you mean {' or '.join(map(repr, near))}?" if near else ", which is empty"
+        raise SpikeloomError(f"no network '{name}' in the zoo{offer}")
+    path = folder() / f"{name}.json"
+    card: Card = json.loads(path.read_text(encoding="utf-8"))
+    if card.get("format") != FORMAT:
+        raise SpikeloomError(
+            f"model card '{path}' has the format '{card.get('format')}'; wanted '{FORMAT}'"
+        )
+    return card
+
+
+def write(card: Card, path: Path) -> None:
+    """Write a card; equal cards give equal bytes."""
+    files.write_text(path, json.dumps(card, indent=2, sort_keys=True) + "\n")
+
+
+def test_accuracy(name: str) -> float | None:
+    """Mean share of correct test samples of the networks in floats; None without a card."""
+    return float(read(name)["float"]["mean"]) if name in names() else None
+
+
+def integers(card: Card, weight_bits: int) -> dict[str, Any] | None:
+    """The entry for integers of so many bits; of several the trained one, if there is one."""
+    entries = [item for item in card["integers"] if item["weight_bits"] == weight_bits]
+    return max(entries, key=lambda item: item["training"] != "floats", default=None)
+
+
+def file_entry(path: Path) -> dict[str, Any]:
+    """Name, size and SHA-256 of a file, as a card states them."""
+    content = path.read_bytes()
+    return {
+        "name": path.name,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+
+
+def file_entries(card: Card) -> list[dict[str, Any]]:
+    """The files that belong to a card: the network in floats, and what was trained for few bits."""
+    return [card["file"], *(item["file"] for item in card["integers"] if item.get("file"))]
+
+
+def copy_out(name: str, target: Path) -> list[Path]:
+    """Copy a network's files and its card into a folder, which is made if it is missing.
+
+    Raises
+    ------
+    SpikeloomError
+        If there is no such network, or a file is not the one that the card describes.
+    """
+    card = read(name)
+    contents = {}
+    for entry in file_entries(card):
+        source = folder() / entry["name"]
+        if not source.is_file() or file_entry(source) != entry:
+            raise SpikeloomError(
+                f"'{source}' is missing or not the file that the model card of '{name}' "
+                "describes; install the package anew"
+            )
+        contents[entry["name"]] = source.read_bytes()
+    for file, content in contents.items():
+        files.write_bytes(target / file, content)
+    write(card, target / f"{name}.json")
+    return [target / file for file in (*contents, f"{name}.json")]

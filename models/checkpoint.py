@@ -4,6 +4,7 @@ A checkpoint is a safetensors file: tensors and a JSON text in its header, and n
 """
 
 import csv
+import hashlib
 import io
 import json
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import nn
 
 from spikeloom.compiler import files
@@ -18,7 +20,7 @@ from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.models.loop import Epoch
 from spikeloom.models.recipe import Recipe
 from spikeloom.models.source import describe_error
-from spikeloom.models.train import Trained
+from spikeloom.models.trained import Start, Trained
 
 FORMAT = "spikeloom checkpoint 2"
 _HEADER = "spikeloom"
@@ -31,14 +33,17 @@ class Checkpoint:
     Attributes
     ----------
     best_epoch : number of the epoch whose weights these are
-    validation_accuracy, test_accuracy : shares of correctly classified samples
+    validation_accuracy, test_accuracy : shares of correctly classified samples; the latter is None
+        if the training did not look at the test samples
+    start : where the training took its first weights from; None if they were drawn
     """
 
     recipe: Recipe
     module: nn.Sequential
     best_epoch: int
     validation_accuracy: float
-    test_accuracy: float
+    test_accuracy: float | None
+    start: Start | None
 
 
 def save(trained: Trained, path: Path) -> None:
@@ -48,7 +53,8 @@ def save(trained: Trained, path: Path) -> None:
         "recipe": trained.recipe.to_json(),
         "best_epoch": trained.best.epoch,
         "validation_accuracy": trained.best.accuracy,
-        "test_accuracy": trained.test.accuracy,
+        "test_accuracy": trained.test.accuracy if trained.test is not None else None,
+        "start": trained.start._asdict() if trained.start is not None else None,
     }
     # One entry only: safetensors writes several in no fixed order.
     metadata = {_HEADER: json.dumps(header, sort_keys=True)}
@@ -82,11 +88,56 @@ def load(path: Path) -> Checkpoint:
         recipe = Recipe.from_json(header.pop("recipe"))
         module = recipe.build()
         module.load_state_dict(weights)
-        return Checkpoint(recipe, module, **header)
+        # Files of trainings without a choice of the start do not speak of it.
+        start = header.pop("start", None)
+        origin = Start(**start) if start is not None else None
+        return Checkpoint(recipe, module, **header, start=origin)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise SpikeloomError(
             f"'{path}' is not a Spikeloom checkpoint: {describe_error(error)}"
         ) from error
+
+
+@torch.no_grad()
+def start_from(path: Path, recipe: Recipe, module: nn.Sequential) -> Start:
+    """Give a recipe's network the weights, biases and learned parameters of a checkpoint.
+
+    The time steps, the encoder and the fixed numbers of the neurons stay the recipe's.
+
+    Raises
+    ------
+    SpikeloomError
+        As `load` does, or if the checkpoint is of another network.
+    """
+    stored = load(path)
+    weights = dict(stored.module.named_parameters())
+    wanted = dict(module.named_parameters())
+    for what, found, needed in (
+        ("network", stored.recipe.full_notation, recipe.full_notation),
+        *(
+            (f"'{name}' of shape", _shape(weights.get(name)), _shape(wanted.get(name)))
+            for name in sorted(weights.keys() | wanted.keys())
+        ),
+    ):
+        if found != needed:
+            raise SpikeloomError(
+                f"checkpoint '{path}' has {what} {found}, but recipe '{recipe.name}' has {needed}"
+            )
+    for name, parameter in wanted.items():
+        parameter.copy_(weights[name])
+    training = stored.recipe.training
+    return Start(
+        file=path.name,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        steps=stored.recipe.encoder.steps,
+        epochs=training.epochs,
+        weight_bits=training.weight_bits,
+        seed=training.seed,
+    )
+
+
+def _shape(parameter: nn.Parameter | None) -> tuple[int, ...] | None:
+    return None if parameter is None else tuple(parameter.shape)
 
 
 def write_metrics(epochs: tuple[Epoch, ...], path: Path) -> None:

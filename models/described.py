@@ -35,3 +35,15 @@ def from_json(value: Any, known: Iterable[type]) -> Any:
         kinds = {kind.__name__: kind for kind in known}
         return kinds[settings.pop("kind")](**settings)
     return value
+
+
+def first_difference(found: Any, wanted: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """Path and values of the first setting in which two descriptions differ; None if none does."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in sorted(found.keys() | wanted.keys()):
+            path = f"{name}.{key}" if name else key
+            difference = first_difference(found.get(key), wanted.get(key), path)
+            if difference is not None:
+                return difference
+        return None
+    return None if found == wanted else (name, found, wanted)

@@ -30,7 +30,7 @@ class Tally:
     Attributes
     ----------
     loss : of each batch, times its samples
-    spikes, chances : spikes, and how many there would be if every neuron spiked at every step
+    spikes, chances : see `spikeloom.models.algorithm.Activity`
     """
 
     samples: int = 0
@@ -44,6 +44,9 @@ class Tally:
         self.samples += len(labels)
         self.loss += judged.loss.item() * len(labels)
         self.correct += int((judged.scores.argmax(1) == labels).sum())
+        if judged.activity is not None:
+            self.spikes += judged.activity.spikes
+            self.chances += judged.activity.chances
 
     def score(self) -> Score:
         """The means."""

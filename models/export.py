@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from spikeloom.compiler import files, operator
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.onnx_events import INPUT_KEY, write_events
 from spikeloom.models.encoders import Encoder
 from spikeloom.models.layers import Spiking
 from spikeloom.models.source import describe_error
@@ -64,14 +65,16 @@ def convert(
     ----------
     steps : T, fixed in the model, >= 1
     shape : of one sample at one time step, such as `(64,)`
-    encoder : how the input spikes are made; stated in the model's metadata
+    encoder : how the input is made; stated in the model's metadata, together with the numbers that
+        it may give. Text stands for spikes of 0 and 1
     name : of the graph
 
     Raises
     ------
     SpikeloomError
         If the module does not run on such an input, has no layer of neurons, does not give one
-        row of counts per sample, or uses something that torch cannot export.
+        row of counts per sample, or uses something that torch cannot export; if the encoder gives
+        numbers that are too large.
     """
     if steps < 1 or not shape or min(shape) < 1:
         raise SpikeloomError(
@@ -82,6 +85,7 @@ def convert(
             f"module '{type(module).__name__}' has no layer of neurons; wanted at least one "
             "spikeloom.models.layers.Spiking"
         )
+    events = _describe_events(encoder) if isinstance(encoder, Encoder) else ""
     was_training = module.training
     module.eval()
     try:
@@ -94,11 +98,20 @@ def convert(
     _clean(intermediate)
     intermediate.graph.name = name
     intermediate.metadata_props["spikeloom.encoder"] = str(encoder)
+    if events:
+        intermediate.metadata_props[INPUT_KEY] = events
     intermediate.metadata_props["spikeloom.steps"] = str(steps)
     model = onnx_ir.to_proto(intermediate)
     model.functions.append(operator.neuron_function())
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _describe_events(encoder: Encoder) -> str:
+    try:
+        return write_events(encoder.events)
+    except SpikeloomError as error:
+        raise SpikeloomError(f"encoder '{encoder}' cannot be exported: {error}") from error
 
 
 def _check_forward(module: nn.Module, example: Tensor) -> None:

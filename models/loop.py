@@ -23,6 +23,7 @@ from spikeloom.models.data import Dataset, Indices
 from spikeloom.models.encoders import Encoder
 from spikeloom.models.evaluate import Score, Tally, coded_batch, evaluate
 from spikeloom.models.exact import make_sums_exact
+from spikeloom.models.memory import keep_freed_memory
 from spikeloom.models.optimisers import Training, build_optimiser, learning_rate
 from spikeloom.models.rounding import Rounding
 from spikeloom.models.state import Store, Tensors
@@ -105,7 +106,8 @@ def fit(
 
     The rounding is that of `make_sums_exact`, or with `training.weight_bits` the compiler's. It is
     done before the validation samples are classified, which decide the best epoch. The test samples
-    are not looked at. Sets torch's number of threads and its random state.
+    are not looked at. Sets torch's number of threads, its random state, and how the process takes
+    memory (`spikeloom.models.memory`).
 
     Parameters
     ----------
@@ -118,7 +120,7 @@ def fit(
         If the loss or a weight becomes NaN or infinite (the text says in which epoch and batch), if
         a batch does not fit into memory, or if the stored state is of another training.
     """
-    loop = _Loop(network, dataset, encoder, algorithm, training, store)
+    loop = Loop(network, dataset, encoder, algorithm, training, store)
     while loop.epoch <= training.epochs:
         for batch in loop.pass_over_training_samples():
             on_batch(batch)
@@ -129,7 +131,7 @@ def fit(
     return Fitted(tuple(loop.epochs), best, loop.seconds)
 
 
-class _Loop:
+class Loop:
     """A training, and where it stands.
 
     Attributes
@@ -149,6 +151,7 @@ class _Loop:
         training: Training,
         store: Store | None,
     ) -> None:
+        keep_freed_memory()
         torch.set_num_threads(training.threads)
         torch.manual_seed(training.seed)
         self.network, self.dataset, self.encoder = network, dataset, encoder
@@ -157,7 +160,7 @@ class _Loop:
         self.rounding = None
         if training.weight_bits:
             example, _ = coded_batch(encoder, dataset.validation, np.arange(1))
-            self.rounding = Rounding(network, example, training.weight_bits)
+            self.rounding = Rounding(network, example, training.weight_bits, encoder.events)
         self.epoch, self.batch, self.tally = 1, 0, Tally()
         self.epochs: list[Epoch] = []
         self.best: Tensors = {}

@@ -142,13 +142,17 @@ def step(
     if rule.single_spike:
         spikes = spikes - spikes * fired
         fired = fired + spikes
-    if rule.reset == "zero":
-        membrane = potential - spikes * potential
-    elif rule.reset == "subtract":
-        membrane = potential - spikes * parameters.threshold
-    else:
-        membrane = potential
+    membrane = reset(potential, spikes, parameters.threshold, rule)
     return Step(spikes, potential, State(synaptic, membrane, fired))
+
+
+def reset(potential: Tensor, spikes: Tensor, threshold: Tensor, rule: Rule) -> Tensor:
+    """The membrane behind the spikes of a step."""
+    if rule.reset == "zero":
+        return potential - spikes * potential
+    if rule.reset == "subtract":
+        return potential - spikes * threshold
+    return potential
 
 
 def unroll(

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -54,6 +54,10 @@ class Training:
         for name in ("epochs", "batch", "threads"):
             if getattr(self, name) < 1:
                 raise SpikeloomError(f"training has {name} = {getattr(self, name)}; wanted >= 1")
+        if not 0 < self.learning_rate < math.inf:
+            raise SpikeloomError(
+                f"training has learning_rate = {self.learning_rate:g}; wanted a number > 0"
+            )
         if not 0 <= self.seed < 1 << 63:
             raise SpikeloomError(f"training has seed = {self.seed}; wanted 0 .. 2**63 - 1")
         if not (self.weight_bits == 0 or 2 <= self.weight_bits <= 8):
@@ -66,6 +70,17 @@ class Training:
                 raise SpikeloomError(
                     f"training has {name} '{getattr(self, name)}'; wanted one of {list(legal)}"
                 )
+
+    def changed(self, **changes: Any) -> "Training":
+        """The same settings with other values.
+
+        With another number of epochs, milestones that are not given keep their share of the epochs:
+        75 of 125 becomes 5 of 8. None comes before the end of the first epoch.
+        """
+        if "epochs" in changes and "milestones" not in changes:
+            share = changes["epochs"] / self.epochs
+            changes["milestones"] = tuple(max(1, round(item * share)) for item in self.milestones)
+        return replace(self, **changes)
 
 
 def build_optimiser(training: Training, network: nn.Module) -> torch.optim.Optimizer:

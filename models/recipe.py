@@ -73,6 +73,11 @@ class Recipe:
         )
         return "-".join(("64C3p1-P2", *blocks, "1024-10"))
 
+    @property
+    def full_notation(self) -> str:
+        """`notation` behind the shape of the input."""
+        return f"{'x'.join(map(str, self.shape))}-{self.notation}"
+
     def load_data(self, folder: Path | None = None, on_download: OnDownload = quietly) -> Dataset:
         """The data set in its three parts, as this network takes it; see `datasets.load`."""
         dataset = datasets.load(self.dataset, folder, self.split_seed, on_download)
@@ -100,8 +105,12 @@ class Recipe:
         return coded.reshape(*coded.shape[:2], *self.shape)
 
     def with_training(self, **changes: Any) -> "Recipe":
-        """The same recipe with other values in `training`."""
-        return replace(self, training=replace(self.training, **changes))
+        """The same recipe with other values in `training`, see `Training.changed`."""
+        return replace(self, training=self.training.changed(**changes))
+
+    def with_steps(self, steps: int) -> "Recipe":
+        """The same recipe with another number of time steps."""
+        return replace(self, encoder=replace(self.encoder, steps=steps))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that `from_json` turns back into the recipe."""

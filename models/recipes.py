@@ -2,7 +2,9 @@
 
 Settings of published networks are those of the authors' code where it is public, for their coding,
 time constants, optimiser and schedule; networks that this project trained with settings of its own
-(all of STBP on MNIST) say so by a cosine schedule.
+(all of STBP on MNIST) say so by a cosine schedule. The triangle that these take for STBP reaches
+farther than the rectangle of the authors' code, with which an output neuron fell silent for good in
+one of three seeds.
 """
 
 import difflib
@@ -25,7 +27,7 @@ from spikeloom.models.residual import RESIDUAL_ARCHITECTURES
 from spikeloom.models.spikebp import SpikeBased
 from spikeloom.models.stbp import Stbp
 from spikeloom.models.stdbp import Stdbp
-from spikeloom.models.surrogates import Rectangle
+from spikeloom.models.surrogates import Rectangle, Triangle
 from spikeloom.models.tssl import Tssl
 
 _MNIST = ((0.1307,), (0.3081,))
@@ -34,25 +36,16 @@ _CIFAR = (_CIFAR_MEAN, (0.2023, 0.1994, 0.2010))
 _CIFAR_SIGNED = (_CIFAR_MEAN, (0.557, 0.549, 0.5534))
 _CROP_AND_FLIP = Augmentation(flip=True, shift=4)
 
+_MNIST_MOVES = Augmentation(rotate=10, scale=0.1, shift=1)
+
 _STBP_MNIST = Training(
-    epochs=40,
+    epochs=30,
     batch=100,
     learning_rate=1e-3,
-    augmentation=Augmentation(rotate=10, scale=0.1, shift=1),
+    augmentation=_MNIST_MOVES,
 )
 
-# With 5e-3 some output neurons fall silent for good.
 _STBP_SMALL = replace(_STBP_MNIST, learning_rate=2e-3)
-
-_TSSL_MNIST = Training(
-    epochs=25,
-    batch=50,
-    learning_rate=5e-4,
-    optimiser="adamw",
-    weight_decay=0.01,
-    clip_gradient=1.0,
-    augmentation=Augmentation(rotate=10, scale=0.1, shift=1),
-)
 
 _TSSL = Training(
     epochs=100,
@@ -63,6 +56,8 @@ _TSSL = Training(
     schedule="constant",
     clip_gradient=1.0,
 )
+
+_TSSL_IMAGES = replace(_TSSL, epochs=25, schedule="cosine")
 
 
 def _spike_based(rate: float, epochs: int, batch: int, milestones: tuple[int, ...]) -> Training:
@@ -95,7 +90,7 @@ RECIPES = (
         dataset="mnist",
         encoder=EvenlySpaced(8),
         network=ARCHITECTURES["mnist-mlp128"],
-        algorithm=Stbp(0.5, 0.3),
+        algorithm=Stbp(0.5, 0.3, Triangle()),
         training=_STBP_SMALL,
         published="93.85 (Spiker+, other training)",
     ),
@@ -104,7 +99,7 @@ RECIPES = (
         dataset="mnist16",
         encoder=EvenlySpaced(8),
         network=ARCHITECTURES["mnist-256"],
-        algorithm=Stbp(0.5, 0.3),
+        algorithm=Stbp(0.5, 0.3, Triangle()),
         training=_STBP_SMALL,
         published="97.23 (Flexi-NeurA, other training)",
     ),
@@ -113,8 +108,8 @@ RECIPES = (
         dataset="mnist",
         encoder=EvenlySpaced(8),
         network=ARCHITECTURES["mnist-mlp800"],
-        algorithm=Stbp(0.5, 0.3),
-        training=_STBP_MNIST,
+        algorithm=Stbp(0.5, 0.3, Triangle()),
+        training=replace(_STBP_MNIST, epochs=20),
         published="98.89, unverified",
     ),
     Recipe(
@@ -122,8 +117,8 @@ RECIPES = (
         dataset="mnist",
         encoder=EvenlySpaced(6),
         network=ARCHITECTURES["mnist-cnn"],
-        algorithm=Stbp(0.2, 0.5),
-        training=replace(_STBP_MNIST, epochs=25),
+        algorithm=Stbp(0.2, 0.5, Triangle()),
+        training=replace(_STBP_MNIST, epochs=15),
         published="99.42, network unverified",
     ),
     Recipe(
@@ -151,7 +146,7 @@ RECIPES = (
         encoder=ConstantCurrent(5, *_MNIST),
         network=ARCHITECTURES["mnist-cnn"],
         algorithm=Tssl(5, 3),
-        training=_TSSL_MNIST,
+        training=replace(_TSSL_IMAGES, augmentation=_MNIST_MOVES),
         published="99.50 +- 0.02",
     ),
     Recipe(
@@ -160,7 +155,7 @@ RECIPES = (
         encoder=ConstantCurrent(5, *_MNIST),
         network=ARCHITECTURES["fashion-mlp"],
         algorithm=Tssl(5, 3),
-        training=replace(_TSSL, batch=100),
+        training=replace(_TSSL_IMAGES, batch=100),
         published="89.75 +- 0.03",
     ),
     Recipe(
@@ -179,7 +174,13 @@ RECIPES = (
         encoder=TimeToFirstSpike(64, t_max=15, dark=0.02),
         network=ARCHITECTURES["mnist-mlp400"],
         algorithm=Stdbp(),
-        training=Training(epochs=30, batch=200, learning_rate=2e-3, clip_gradient=5.0),
+        training=Training(
+            epochs=20,
+            batch=200,
+            learning_rate=2e-3,
+            clip_gradient=5.0,
+            augmentation=_MNIST_MOVES,
+        ),
         published="98.1, unverified",
     ),
     Recipe(
@@ -190,6 +191,17 @@ RECIPES = (
         algorithm=SpikeBased(),
         training=_spike_based(0.0085, 125, 64, (75,)),
         published="99.59",
+    ),
+    # A tenth of the steps, for a processor: with so few the input must be less noisy, and steps that
+    # adapt to each weight's gradient get farther in few epochs.
+    Recipe(
+        name="spikebp-mnist-lenet-short",
+        dataset="mnist",
+        encoder=Bernoulli(10),
+        network=ARCHITECTURES["mnist-lenet"],
+        algorithm=SpikeBased(),
+        training=Training(epochs=6, batch=64, learning_rate=2e-3, augmentation=_MNIST_MOVES),
+        published="99.59 (T = 100, other training)",
     ),
     Recipe(
         name="spikebp-cifar-vgg9",

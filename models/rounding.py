@@ -1,7 +1,8 @@
 """Quantisation-aware training, in the compiler's own arithmetic.
 
 During a training step and during validation the network holds the weights, biases and decays that
-the compiler would make of it, and its membranes are the integers of the accelerator. The optimiser
+the compiler would make of it, and its membranes are the integers of the accelerator
+(`spikeloom.models.fixed_window`); backwards each algorithm has its own gradient. The optimiser
 goes on with the unrounded numbers, to which it applies the gradient with respect to the rounded
 ones ("straight-through"; Bengio, Leonard, Courville, arXiv:1308.3432).
 
@@ -16,8 +17,7 @@ of the result is again the largest integer, and the compiler finds the same step
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,12 +26,15 @@ from torch import Tensor, nn
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import Decay, signed_range
-from spikeloom.compiler.ir import Precision
-from spikeloom.compiler.passes.choose_scales import share_unit
-from spikeloom.compiler.passes.quantize import ceil_to_steps, round_to_steps
+from spikeloom.compiler.ir import Events, Precision
+from spikeloom.compiler.passes.choose_scales import share_unit, to_resolve
+from spikeloom.compiler.passes.quantize import ceil_to_steps, choose_state_bits, round_to_steps
+from spikeloom.models.exact import SPIKES
+from spikeloom.models.fixed_window import FixedDecay, FixedWindow
 from spikeloom.models.layers import Spiking
-from spikeloom.models.neuron import Parameters, Rule, SpikeFunction, Window
+from spikeloom.models.spikebp import SpikeBasedWindow
 from spikeloom.models.stateless import AvgPool2d
+from spikeloom.models.tssl import TsslWindow
 
 Weighted = nn.Linear | nn.Conv2d
 
@@ -49,7 +52,8 @@ class Group:
 
     Attributes
     ----------
-    gains : per layer, the factor that pooling before and a gain behind it put on its weights
+    gains : per layer, the factor that its input, pooling before and a gain behind it put on its
+        weights
     """
 
     weighted: tuple[Weighted, ...]
@@ -60,18 +64,7 @@ class Group:
     def numbers(self) -> list[Tensor]:
         """Everything that rounding may change."""
         weights = [item for layer in self.weighted for item in layer.parameters(recurse=False)]
-        return [*weights, self.neurons.beta]
-
-    @property
-    def has_fixed_membrane(self) -> bool:
-        """Whether its neurons are of the kind whose integer form is computed here."""
-        neurons = self.neurons
-        return (
-            neurons.rule.fire
-            and not neurons.rule.single_spike
-            and neurons.window is None
-            and not bool(neurons.alpha.any())
-        )
+        return [*weights, self.neurons.alpha, self.neurons.beta, self.neurons.threshold]
 
 
 class Rounding:
@@ -81,6 +74,7 @@ class Rounding:
     ----------
     network : is run once, to see which layers feed which neurons
     example : an input for it, `[T, N, ...]`
+    events : what the numbers of the input stand for
 
     Raises
     ------
@@ -93,11 +87,10 @@ class Rounding:
         network: nn.Module,
         example: Tensor,
         weight_bits: int,
-        precision: Precision | None = None,
+        events: Events = SPIKES,
     ) -> None:
-        default = precision or Precision()
-        self.precision = Precision(weight_bits, default.state_bits, default.decay_bits)
-        self.groups = _find_groups(network, example)
+        self.precision = Precision(weight_bits)
+        self.groups = _find_groups(network, example, events.step)
         self.steps: list[list[float]] = []
         self.choose_steps()
 
@@ -141,93 +134,57 @@ class Rounding:
                     f"{self.precision.weight_bits} bits"
                 )
             layer.weight.data = torch.from_numpy(units * step).to(layer.weight.dtype)
-        neurons = group.neurons
-        if not group.has_fixed_membrane:
-            return
+        self._round_neurons(group, self._unit(group, steps))
+
+    def _unit(self, group: Group, steps: Sequence[float]) -> float:
+        """What one unit of the layer's membrane is worth."""
+        neurons, precision = group.neurons, self.precision
+        largest = signed_range(precision.weight_bits)[1]
         tops = {
             place: largest * step * gain
             for place, (step, gain) in enumerate(zip(steps, group.gains, strict=True))
         }
-        threshold = _array(neurons.threshold)
-        scale, _ = share_unit(tops, float(threshold.min()), self.precision.weight_bits)
+        resolved = math.inf
+        if neurons.rule.fire:
+            decays = (self._decay(neurons.alpha), self._decay(neurons.beta))
+            resolved = to_resolve(float(neurons.threshold.min()), *decays)
+        return share_unit(tops, resolved, precision.weight_bits)[0]
+
+    def _decay(self, factor: Tensor) -> Decay:
+        return Decay.from_float(_array(factor).reshape(-1), self.precision.decay_bits)
+
+    def _round_neurons(self, group: Group, scale: float) -> None:
+        neurons = group.neurons
         for layer in group.weighted:
             if layer.bias is not None:
                 # The gain behind a layer holds for its bias too; pooling before it does not.
                 unit = scale / neurons.gain
                 bias = round_to_steps(_array(layer.bias), unit) * unit
                 layer.bias.data = torch.from_numpy(bias).to(layer.bias.dtype)
-        decay = Decay.from_float(_array(neurons.beta).reshape(-1), self.precision.decay_bits)
-        factors = decay.factors.reshape(tuple(neurons.beta.shape))
-        neurons.beta.data = torch.from_numpy(factors).to(neurons.beta.dtype)
+        has_current = bool(neurons.alpha.any())
+        decays = [
+            FixedDecay.of(self._decay(factor), factor) for factor in (neurons.alpha, neurons.beta)
+        ]
+        threshold = _array(neurons.threshold)
         if neurons.rule.compare == ">":
             threshold = np.nextafter(threshold, np.inf)
-        units = np.array([ceil_to_steps(float(value), scale) for value in threshold.reshape(-1)])
-        neurons.window = FixedWindow(
+        values = [ceil_to_steps(float(value), scale) for value in threshold.reshape(-1)]
+        units = torch.tensor(values, dtype=neurons.threshold.dtype).reshape(threshold.shape)
+        neurons.alpha.data, neurons.beta.data = (decay.factor for decay in decays)
+        if neurons.rule.compare == ">=":
+            # For algorithms that compute with the numbers and do not run the neurons.
+            neurons.threshold.data = units * scale
+        window = FixedWindow(
             scale,
-            torch.from_numpy(units.reshape(threshold.shape)).to(neurons.beta.dtype),
-            torch.from_numpy(decay.multiplier.reshape(factors.shape)).to(neurons.beta.dtype),
-            decay.shift,
-            signed_range(self.precision.state_bits),
-            neurons.spike,
+            units,
+            decays[1],
+            decays[0] if has_current else None,
+            signed_range(choose_state_bits(self.precision, int(units.max()))),
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FixedWindow:
-    """A `spikeloom.models.neuron.WindowFunction`: neurons with integer membranes.
-
-    V[t] = decay(Vr[t-1]) + I[t], a spike where V[t] >= threshold, Vr[t] = saturate(reset(V[t])),
-    in units of `scale` (`spikeloom.compiler.fixed`). Floats hold all these integers exactly.
-    Gradients pass the roundings unchanged; surrogates see membranes in real numbers.
-
-    Attributes
-    ----------
-    threshold, multiplier : integers, broadcast to the neurons
-    """
-
-    scale: float
-    threshold: Tensor
-    multiplier: Tensor
-    shift: int
-    limits: tuple[int, int]
-    spike: SpikeFunction
-
-    def __call__(self, current: Tensor, parameters: Parameters, rule: Rule) -> Window:
-        units = _round_straight_through(current / self.scale)
-        factor = self.multiplier / (1 << self.shift)
-        threshold = self.threshold * self.scale
-        membrane = torch.zeros_like(current[0])
-        spikes, potentials = [], []
-        for now in units:
-            potential = _round_straight_through(membrane * factor) + now
-            spike = self.spike(potential * self.scale, threshold, ">=")
-            if rule.reset == "zero":
-                membrane = potential - spike * potential
-            elif rule.reset == "subtract":
-                membrane = potential - spike * self.threshold
-            else:
-                membrane = potential
-            membrane = membrane.clamp(*self.limits)
-            spikes.append(spike)
-            potentials.append(potential * self.scale)
-        return Window(torch.stack(spikes), torch.stack(potentials))
-
-
-class _RoundStraightThrough(torch.autograd.Function):
-    """Round to nearest, ties upwards, as `fixed.shift_round`; the identity backwards."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        return (value + 0.5).floor()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient
-
-
-def _round_straight_through(value: Tensor) -> Tensor:
-    rounded: Tensor = _RoundStraightThrough.apply(value)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    return rounded
+        if neurons.window is None:
+            neurons.window = replace(window, spike=neurons.spike)
+        elif isinstance(neurons.window, TsslWindow | SpikeBasedWindow):
+            neurons.window = replace(neurons.window, forwards=window)
 
 
 def _best_step(weight: NDArray[np.float64], largest: int) -> float:
@@ -260,12 +217,17 @@ def _array(tensor: Tensor) -> NDArray[np.float64]:
     return values
 
 
-def _find_groups(network: nn.Module, example: Tensor) -> list[Group]:
-    """Which layers feed which neurons: in the order of execution, all since the last neurons."""
+def _find_groups(network: nn.Module, example: Tensor, step: float) -> list[Group]:
+    """Which layers feed which neurons: in the order of execution, all since the last neurons.
+
+    Parameters
+    ----------
+    step : what an event of 1 is worth to the network's first layers
+    """
     groups: list[Group] = []
     waiting: list[Weighted] = []
     gains: list[float] = []
-    factor = 1.0
+    factor = step
 
     def see(layer: nn.Module, arguments: tuple[Tensor, ...], result: Tensor) -> None:
         nonlocal factor

@@ -14,7 +14,7 @@ factor per neuron, close to 1.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.models import neuron
 from spikeloom.models.algorithm import Algorithm, Judged, fan_in, linear_layers
 from spikeloom.models.layers import Integrator, Spiking
-from spikeloom.models.neuron import Parameters, Rule, Window
+from spikeloom.models.neuron import Parameters, Rule, Window, WindowFunction
 from spikeloom.models.readouts import FinalMembrane
 from spikeloom.models.stateless import AvgPool2d, WindowDropout
 
@@ -65,13 +65,19 @@ def current_gradient(to_spikes: Tensor, spikes: Tensor, factor: Tensor) -> Tenso
 
 
 class _SpikeBased(torch.autograd.Function):
-    """The unified neuron over a window forwards, `current_gradient` backwards."""
+    """Any neuron over a window forwards, `current_gradient` backwards."""
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, beta: Tensor, threshold: Tensor, rule: Rule, divide: bool
+        ctx: Any,
+        current: Tensor,
+        beta: Tensor,
+        threshold: Tensor,
+        rule: Rule,
+        divide: bool,
+        forwards: WindowFunction,
     ) -> tuple[Tensor, Tensor]:
-        window = neuron.unroll(current, Parameters(None, beta, threshold), rule)
+        window = forwards(current, Parameters(None, beta, threshold), rule)
         ctx.fire, ctx.divide = rule.fire, divide
         ctx.save_for_backward(window.spikes, beta, threshold)
         ctx.mark_non_differentiable(window.potentials if rule.fire else window.spikes)
@@ -80,14 +86,14 @@ class _SpikeBased(torch.autograd.Function):
     @staticmethod
     def backward(
         ctx: Any, to_spikes: Tensor, to_potentials: Tensor
-    ) -> tuple[Tensor, None, None, None, None]:
+    ) -> tuple[Tensor, None, None, None, None, None]:
         spikes, beta, threshold = ctx.saved_tensors
         if ctx.fire:
             factor = leak_factor(spikes, beta)
             if ctx.divide:
                 factor = factor / threshold
-            return current_gradient(to_spikes, spikes, factor), None, None, None, None
-        return to_potentials.flip(0).cumsum(0).flip(0), None, None, None, None
+            return current_gradient(to_spikes, spikes, factor), None, None, None, None, None
+        return to_potentials.flip(0).cumsum(0).flip(0), None, None, None, None, None
 
 
 @dataclass(frozen=True)
@@ -100,9 +106,11 @@ class SpikeBasedWindow:
     Attributes
     ----------
     divide_by_threshold : as hidden neurons do and pooling neurons do not
+    forwards : computes spikes and membranes
     """
 
     divide_by_threshold: bool = True
+    forwards: WindowFunction = field(default=neuron.unroll, repr=False)
 
     def __call__(self, current: Tensor, parameters: Parameters, rule: Rule) -> Window:
         if parameters.alpha is not None:
@@ -114,7 +122,7 @@ class SpikeBasedWindow:
         _, beta, threshold = parameters
         return Window(
             *_SpikeBased.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-                current, beta, threshold, rule, self.divide_by_threshold
+                current, beta, threshold, rule, self.divide_by_threshold, self.forwards
             )
         )
 

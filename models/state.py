@@ -6,7 +6,8 @@ header with the place in the data, the history and the states of all random gene
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from spikeloom.compiler import files
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.models import described
 from spikeloom.models.source import describe_error
 
 FORMAT = "spikeloom training state 1"
@@ -40,6 +42,20 @@ class Store:
     path: Path
     identity: Mapping[str, Any]
     resume: bool = False
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a state to go on from."""
+        return self.resume and self.path.exists()
+
+    def stored_identity(self) -> dict[str, Any]:
+        """The identity of the state that is there; empty if there is none, or it has no header."""
+        if not self.is_there:
+            return {}
+        with _opened(self.path) as file:
+            header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
+        identity: dict[str, Any] = header.get("identity", {})
+        return identity
 
     def save(
         self,
@@ -86,24 +102,19 @@ class Store:
         SpikeloomError
             If the file is damaged, or of another training or another version of torch.
         """
-        if not self.resume or not self.path.exists():
+        if not self.is_there:
             return None
-        try:
-            with safetensors.safe_open(self.path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                names = file.keys()
-                tensors: Tensors = {name: file.get_tensor(name) for name in names}
-        except (OSError, safetensors.SafetensorError) as error:
-            raise SpikeloomError(
-                f"training state '{self.path}' cannot be read, or is cut short: {error}"
-            ) from error
+        with _opened(self.path) as file:
+            metadata = file.metadata() or {}
+            names = file.keys()
+            tensors: Tensors = {name: file.get_tensor(name) for name in names}
         try:
             header = json.loads(metadata[_HEADER])
             self._check(header)
             network.load_state_dict(_below("network/", tensors))
-            described = optimiser.state_dict()
-            described["state"] = _moments(_below("optimiser/", tensors))
-            optimiser.load_state_dict(described)
+            settings = optimiser.state_dict()
+            settings["state"] = _moments(_below("optimiser/", tensors))
+            optimiser.load_state_dict(settings)
             torch.set_rng_state(tensors["random/torch"])
             version, internal, gauss = header["python"]
             random.setstate((version, tuple(internal), gauss))
@@ -119,7 +130,9 @@ class Store:
             raise SpikeloomError(
                 f"'{self.path}' has the format '{header['format']}'; wanted '{FORMAT}'"
             )
-        difference = _first_difference(header["identity"], json.loads(json.dumps(self.identity)))
+        difference = described.first_difference(
+            header["identity"], json.loads(json.dumps(self.identity))
+        )
         if difference is not None:
             name, found, wanted = difference
             raise SpikeloomError(
@@ -131,6 +144,17 @@ class Store:
                 f"training state '{self.path}' was written with torch {header['torch']}; torch "
                 f"{torch.__version__} would not go on with the same numbers"
             )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            yield file
+    except (OSError, safetensors.SafetensorError) as error:
+        raise SpikeloomError(
+            f"training state '{path}' cannot be read, or is cut short: {error}"
+        ) from error
 
 
 def _below(prefix: str, tensors: Tensors) -> Tensors:
@@ -151,15 +175,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     raise TypeError(f"cannot store {value!r}")
-
-
-def _first_difference(found: Any, wanted: Any, name: str = "") -> tuple[str, Any, Any] | None:
-    """Path and values of the first setting that differs."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        for key in sorted(found.keys() | wanted.keys()):
-            path = f"{name}.{key}" if name else key
-            difference = _first_difference(found.get(key), wanted.get(key), path)
-            if difference is not None:
-                return difference
-        return None
-    return None if found == wanted else (name, found, wanted)

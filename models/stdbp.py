@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from spikeloom.models.algorithm import Algorithm, Judged, fan_in, linear_layers
+from spikeloom.models.algorithm import Activity, Algorithm, Judged, fan_in, linear_layers
 from spikeloom.models.first_spikes import Crossings, first_spikes, round_up
 from spikeloom.models.layers import Spiking
 from spikeloom.models.readouts import FirstSpike
@@ -172,7 +172,11 @@ class Stdbp(Algorithm):
         layers = spike_steps(network, steps, window, self.least_slope, self.on_grid)
         outputs = layers[-1].times.clamp(max=window)
         loss = time_loss(outputs, labels, self.scale) + self.revival * revival(layers, labels)
-        return Judged(loss, window - outputs.detach())
+        activity = Activity(
+            sum(int(layer.times.isfinite().sum()) for layer in layers),
+            sum(layer.times.numel() for layer in layers) * window,
+        )
+        return Judged(loss, window - outputs.detach(), activity)
 
 
 def time_loss(times: Tensor, labels: Tensor, scale: float) -> Tensor:

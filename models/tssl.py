@@ -14,7 +14,7 @@ of the same neuron (intra-neuron part); neurons whose PSP is still low get a sig
 ("warm-up").
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.models import neuron
 from spikeloom.models.algorithm import Algorithm, Judged, linear_layers
 from spikeloom.models.layers import Spiking
-from spikeloom.models.neuron import Parameters, Rule, Window
+from spikeloom.models.neuron import Parameters, Rule, Window, WindowFunction
 from spikeloom.models.readouts import TimeWeightedSum
 from spikeloom.models.stateless import AvgPool2d, Conv2d, WindowDropout
 
@@ -96,35 +96,50 @@ def decaying_sum(window: Tensor, decay: Tensor | float | None, backwards: bool =
 
 
 class _Tssl(torch.autograd.Function):
-    """The unified neuron over a window forwards, `current_gradient` backwards."""
+    """Any neuron over a window forwards, `current_gradient` backwards."""
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, alpha: Tensor | None, beta: Tensor, threshold: Tensor, rule: Rule
+        ctx: Any,
+        current: Tensor,
+        alpha: Tensor | None,
+        beta: Tensor,
+        threshold: Tensor,
+        rule: Rule,
+        forwards: WindowFunction,
     ) -> tuple[Tensor, Tensor]:
-        window = neuron.unroll(current, Parameters(alpha, beta, threshold), rule)
+        window = forwards(current, Parameters(alpha, beta, threshold), rule)
         ctx.save_for_backward(*window, alpha, beta, threshold)
         ctx.mark_non_differentiable(window.potentials)
         return window.spikes, window.potentials
 
     @staticmethod
-    def backward(ctx: Any, to_spikes: Tensor, _: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(
+        ctx: Any, to_spikes: Tensor, _: Tensor
+    ) -> tuple[Tensor, None, None, None, None, None]:
         spikes, potentials, alpha, beta, threshold = ctx.saved_tensors
         parameters = Parameters(alpha, beta, threshold)
         to_current = current_gradient(to_spikes, spikes, potentials, parameters)
-        return decaying_sum(to_current, alpha, backwards=True), None, None, None, None
+        return decaying_sum(to_current, alpha, backwards=True), None, None, None, None, None
 
 
 @dataclass(frozen=True)
 class TsslWindow:
-    """A `spikeloom.models.neuron.WindowFunction` with the gradient of TSSL-BP."""
+    """A `spikeloom.models.neuron.WindowFunction` with the gradient of TSSL-BP.
+
+    Attributes
+    ----------
+    forwards : computes spikes and membranes
+    """
+
+    forwards: WindowFunction = field(default=neuron.unroll, repr=False)
 
     def __call__(self, current: Tensor, parameters: Parameters, rule: Rule) -> Window:
         if rule.reset != "zero" or rule.single_spike or not rule.fire:
             raise SpikeloomError(
                 f"TSSL-BP has no gradient for {rule}; wanted reset 'zero' and several spikes"
             )
-        return Window(*_Tssl.apply(current, *parameters, rule))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        return Window(*_Tssl.apply(current, *parameters, rule, self.forwards))  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
 def psp(spikes: Tensor, tau_s: float) -> Tensor:

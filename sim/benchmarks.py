@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from spikeloom.compiler import reference
 from spikeloom.compiler.fixed import Reset
+from spikeloom.compiler.inputs import Spikes
 from spikeloom.compiler.ir import FixedNeuron, Network, Population
 from spikeloom.compiler.program import Program
-from spikeloom.compiler.reference import Spikes
 from spikeloom.rtl.top import Accelerator
 from spikeloom.sim.latency import lower_bound, pipelined_cycles
 from spikeloom.sim.stimulus import input_words

@@ -8,8 +8,8 @@ import numpy as np
 
 from spikeloom.compiler import reference
 from spikeloom.compiler.fixed import IntArray
+from spikeloom.compiler.inputs import Spikes
 from spikeloom.compiler.program import Program
-from spikeloom.compiler.reference import Spikes
 from spikeloom.rtl.synapses import IDLE
 from spikeloom.rtl.top import Accelerator, AcceleratorModel
 from spikeloom.sim.stimulus import Word, input_words

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spikeloom.compiler import reference
 from spikeloom.compiler.errors import VerificationMismatch
 from spikeloom.compiler.fixed_onnx import CLASS, COUNTS, spikes_output
+from spikeloom.compiler.inputs import file_values
 from spikeloom.compiler.ir import Network
 from spikeloom.models.runtime import run_model
 
@@ -19,11 +20,11 @@ def compare_fixed(network: Network, model: onnx.ModelProto | Path, spikes: NDArr
 
     Parameters
     ----------
-    spikes : array of 0 and 1, shape (T, N, inputs)
+    spikes : the input's events, whole numbers of `network.events`, shape (T, N, inputs)
 
     Returns
     -------
-    How many numbers were compared: all spikes of all layers, all counts and all classes.
+    How many numbers were compared: all spikes of all layers, all scores and all classes.
 
     Raises
     ------
@@ -31,7 +32,7 @@ def compare_fixed(network: Network, model: onnx.ModelProto | Path, spikes: NDArr
         At the first number that differs, in the order of layers and time steps.
     """
     expected = reference.run(network, spikes)
-    given = spikes.reshape(*spikes.shape[:2], *network.input.shape)
+    given = file_values(network, spikes).reshape(*spikes.shape[:2], *network.input.shape)
     got = run_model(model, given)
     compared = 0
     for layer in network.layers:

@@ -1,11 +1,12 @@
 """Files of input spikes: arrays in an NPZ file, or a list of events in a CSV file.
 
-NPZ: `spikes`, 0 and 1, shape (T, samples, inputs), and where the classes are known `labels`,
-integers, shape (samples,).
+NPZ: `spikes`, shape (T, samples, inputs), the inputs in one axis or in those of a sample, and where
+the classes are known `labels`, integers, shape (samples,). Spikes are 0 and 1; a network that takes
+signed or graded events takes whole multiples of its step, such as 1/32, in integers or floats.
 
 CSV: the header `sample,step,input`, then one line per event, sorted by sample, then by step; the
 inputs of a step stand in any order, each at most once. The highest sample number says how many
-samples there are, so silent samples at the end need an NPZ file.
+samples there are, so silent samples at the end need an NPZ file. CSV files hold spikes of 1 only.
 """
 
 import csv
@@ -23,8 +24,8 @@ from numpy.typing import NDArray
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.files import replacing
 from spikeloom.compiler.fixed import IntArray
+from spikeloom.compiler.inputs import Spikes, file_values, to_events
 from spikeloom.compiler.ir import Network
-from spikeloom.compiler.reference import Spikes, check_spikes
 
 COLUMNS = ("sample", "step", "input")
 
@@ -38,7 +39,7 @@ class InputSpikes:
 
     Attributes
     ----------
-    spikes : uint8 array of 0 and 1, shape (T, samples, inputs)
+    spikes : integers, 0 and 1 or what `Network.events` allows, shape (T, samples, inputs)
     labels : int64 array, shape (samples,), each 0 .. classes - 1; None if they are not known
     """
 
@@ -65,9 +66,8 @@ def read_spikes(path: Path, network: Network) -> InputSpikes:
         arrays: dict[str, NDArray[Any]] = {"spikes": _read_csv(path, content, network)}
     else:
         arrays = _read_npz(path, content)
-    spikes = arrays["spikes"]
     try:
-        check_spikes(network, spikes)
+        spikes = to_events(network, arrays["spikes"])
     except SpikeloomError as error:
         raise SpikeloomError(f"'{path}': {error}") from error
     if not spikes.shape[1]:
@@ -76,12 +76,18 @@ def read_spikes(path: Path, network: Network) -> InputSpikes:
     if labels is not None:
         _check_labels(path, labels, spikes.shape[1], network)
         labels = labels.astype(np.int64)
-    return InputSpikes(spikes.astype(np.uint8), labels)
+    return InputSpikes(spikes, labels)
 
 
-def write_spikes(path: Path, samples: InputSpikes) -> None:
-    """Write an NPZ file that `read_spikes` reads."""
-    arrays: dict[str, Spikes | IntArray] = {"spikes": samples.spikes}
+def write_spikes(path: Path, samples: InputSpikes, network: Network | None = None) -> None:
+    """Write an NPZ file that `read_spikes` reads.
+
+    Parameters
+    ----------
+    network : whose input it is; needed where an event of 1 is worth something else
+    """
+    spikes = samples.spikes if network is None else file_values(network, samples.spikes)
+    arrays: dict[str, NDArray[Any]] = {"spikes": spikes}
     if samples.labels is not None:
         arrays["labels"] = samples.labels
     write_arrays(path, arrays)
@@ -113,7 +119,7 @@ def _check_labels(path: Path, labels: NDArray[Any], samples: int, network: Netwo
             f"'{path}' holds labels of shape {labels.shape} and type {labels.dtype}; wanted one "
             f"integer for each of {samples} samples"
         )
-    classes = network.population(network.readout.population).size
+    classes = network.classes
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if wrong.size:
         raise SpikeloomError(
@@ -124,6 +130,13 @@ def _check_labels(path: Path, labels: NDArray[Any], samples: int, network: Netwo
 
 def _read_csv(path: Path, content: bytes, network: Network) -> Spikes:
     shape = (network.steps, network.input.size)
+    events_taken = network.events
+    if (events_taken.lowest, events_taken.highest, events_taken.step) != (0, 1, 1):
+        raise SpikeloomError(
+            f"'{path}' lists spikes, but network '{network.name}' takes events of "
+            f"{events_taken.lowest} .. {events_taken.highest} steps of {events_taken.step:g}; "
+            "wanted an .npz file"
+        )
     try:
         lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
         header = tuple(field.strip() for field in next(lines, ()))

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from spikeloom.compiler.inputs import Spikes, check_spikes
 from spikeloom.compiler.ir import Network
-from spikeloom.compiler.reference import Spikes, check_spikes
 from spikeloom.rtl.events import event_word
 
 Word = tuple[int, bool]

@@ -16,8 +16,9 @@ import numpy as np
 from spikeloom.compiler import reference
 from spikeloom.compiler.errors import VerificationMismatch
 from spikeloom.compiler.files import make_folder
+from spikeloom.compiler.inputs import Spikes
 from spikeloom.compiler.program import Program
-from spikeloom.compiler.reference import Spikes, Trace
+from spikeloom.compiler.reference import Trace
 from spikeloom.rtl.emit import to_verilog
 from spikeloom.rtl.top import Accelerator
 from spikeloom.sim.bench import PROGRESS

@@ -8,7 +8,8 @@ from amaranth import Cat, ClockDomain, Module, Signal
 from amaranth.sim import Simulator
 
 from spikeloom.compiler.cores import Core
-from spikeloom.compiler.reference import Spikes, Trace
+from spikeloom.compiler.inputs import Spikes
+from spikeloom.compiler.reference import Trace
 from spikeloom.rtl.probe import Probe
 from spikeloom.rtl.top import Accelerator, AcceleratorModel
 from spikeloom.sim.stimulus import Pauses, Word, input_words

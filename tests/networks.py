@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spikeloom.compiler.fixed import Decay, Reset, signed_range
+from spikeloom.compiler.inputs import Spikes
 from spikeloom.compiler.ir import FixedNeuron, Network, Population, Projection, Readout
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
-from spikeloom.compiler.reference import Spikes
 
 # How the decays of a layer's neurons are drawn. Powers of two are wiring in hardware, all others
 # need a multiplier.

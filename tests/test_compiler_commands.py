@@ -19,6 +19,8 @@ from spikeloom.compiler.program import Program
 from spikeloom.models.runtime import run_model
 from spikeloom.sim.cli import check as check_command
 from spikeloom.sim.cli import compile as compile_command
+from spikeloom.sim.cli import emit as emit_command
+from spikeloom.sim.cli import simulate as simulate_command
 from spikeloom.sim.cli.console import Console
 from spikeloom.sim.spike_files import read_spikes
 
@@ -99,15 +101,16 @@ def test_compile_writes_program_oracle_and_passes(
         "small.program.safetensors",
         "small.fixed.onnx",
         "passes/00-import.txt",
-        "passes/01-fold_gains.txt",
-        "passes/02-make_thresholds_inclusive.txt",
-        "passes/03-choose_scales.txt",
-        "passes/04-quantize.txt",
-        "passes/05-bound_accumulators.txt",
+        "passes/01-fold_input_step.txt",
+        "passes/02-fold_gains.txt",
+        "passes/03-make_thresholds_inclusive.txt",
+        "passes/04-choose_scales.txt",
+        "passes/05-quantize.txt",
+        "passes/06-bound_accumulators.txt",
     }
     program = Program.load(out / "small.program.safetensors")
     assert program.lanes == {"lif": 1}
-    text = (out / "passes/05-bound_accumulators.txt").read_text(encoding="utf-8")
+    text = (out / "passes/06-bound_accumulators.txt").read_text(encoding="utf-8")
     assert text == f"{program.network}\n"
     spikes = read_spikes(spikes_file, program.network).spikes
     counts = run_model(out / "small.fixed.onnx", spikes, ["counts"])["counts"]
@@ -192,6 +195,39 @@ def test_unused_nodes_are_told(
     path.write_bytes(parse_model(NODES + "idle = Relu (lif)" + COUNT).SerializeToString())
     run(compile_command, path, "-o", tmp_path / "out")
     assert "note: node 'idle' (Relu) is unused" in capsys.readouterr().out
+
+
+def test_network_that_the_accelerator_does_not_take_is_compiled_with_a_note(
+    parse_model: Parse, spikes_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "small.onnx"
+    nodes = NODES.replace("alpha", "half") + COUNT
+    path.write_bytes(parse_model(nodes, initializers="float half = {0.5}").SerializeToString())
+    result = run(compile_command, path, "-o", tmp_path / "out", "--check", spikes_file)
+    told = "layer 'lif' has synaptic currents that last; the accelerator does not have this yet"
+    assert result["accelerator_refusal"] == told
+    assert "note: 'spikeloom emit' will refuse this program" in capsys.readouterr().out
+    program = tmp_path / "out" / "small.program.safetensors"
+    simulated = run(simulate_command, program, spikes_file)
+    assert simulated["cycles"] is None
+    assert f"clock cycles: none, {told}" in capsys.readouterr().out
+    with pytest.raises(SpikeloomError, match=told):
+        run(emit_command, program, "-o", tmp_path / "rtl")
+
+
+def test_roundings_that_matter_are_told(
+    parse_model: Parse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "slow.onnx"
+    nodes = NODES.replace("beta", "slow") + COUNT
+    path.write_bytes(parse_model(nodes, initializers="float slow = {0.99}").SerializeToString())
+    run(compile_command, path, "-o", tmp_path / "out", "--state-bits", 12)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert (
+        "note: layer 'lif': the decay of 0.99 becomes 0.988281, so that 17% more or less leaks in "
+        "a step; a larger --decay-bits is closer"
+    ) in printed
+    assert "note: layer 'lif': states of 12 bits saturate at" in printed
 
 
 @pytest.mark.parametrize("text", ["lif", "lif=", "=3", "lif=two", "lif=1,lif=2", "lif=-1"])

@@ -8,7 +8,17 @@ import pytest
 from networks import LayerOptions, random_network
 from spikeloom.compiler.cores import map_network
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.ir import Network, Readout
+from spikeloom.compiler.fixed import Decay
+from spikeloom.compiler.geometry import Convolution, Pooling
+from spikeloom.compiler.ir import (
+    Events,
+    FixedNeuron,
+    Network,
+    Population,
+    Projection,
+    Readout,
+    ReadoutKind,
+)
 
 
 def network(sizes: tuple[int, ...] = (6, 7, 4), skip: bool = False) -> Network:
@@ -103,3 +113,86 @@ def test_readout_of_an_inner_layer_is_refused() -> None:
         "'layer2'",
     ):
         map_network(inner, {})
+
+
+def changed_neuron(chain: Network, **changes: object) -> Network:
+    """The chain with another second layer."""
+    layer = chain.layers[1]
+    assert isinstance(layer.neuron, FixedNeuron)
+    last = replace(layer, neuron=replace(layer.neuron, **changes))  # type: ignore[arg-type]  # by name
+    return replace(chain, populations=(*chain.populations[:2], last))
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        (
+            {"current_decay": Decay(np.ones(4, np.int64), 1), "current_bits": 8},
+            "has synaptic currents that last",
+        ),
+        ({"single_spike": True}, "has neurons that spike at most once"),
+        ({"fire": False}, "has neurons that never spike"),
+    ],
+)
+def test_neuron_that_the_accelerator_does_not_have_is_refused(
+    changes: dict[str, object], what: str
+) -> None:
+    with pytest.raises(
+        SpikeloomError, match=f"layer 'layer2' {what}; the accelerator does not have this yet$"
+    ):
+        map_network(changed_neuron(network(), **changes), {})
+
+
+def of_maps(convolution: Convolution | None, pooling: Pooling | None) -> Network:
+    """A layer behind an input of 2 x 2 pixels."""
+    chain = network((4, 4))
+    kernels = None if convolution is None else np.ones((4, 1, 2, 2), np.int64)
+    weight = np.ones((4, 1), np.int64) if kernels is None else kernels
+    shape = (4,) if convolution is None else (4, 1, 1)
+    edge = Projection(
+        "input", "layer1", weight, "e", None, 8, 0, convolution=convolution, pooling=pooling
+    )
+    layer = replace(chain.layers[0], shape=shape)
+    return replace(
+        chain,
+        populations=(Population("input", (1, 2, 2), None, "x"), layer),
+        projections=(edge,),
+    )
+
+
+def test_maps_are_refused() -> None:
+    convolution = of_maps(Convolution((1, 2, 2), 4, (2, 2)), None)
+    convolution.verify()
+    with pytest.raises(SpikeloomError, match="layer 'layer1' is a convolution; the accelerator"):
+        map_network(convolution, {})
+    pooled = of_maps(None, Pooling((1, 2, 2), 2))
+    pooled.verify()
+    with pytest.raises(SpikeloomError, match="layer 'layer1' pools its events; the accelerator"):
+        map_network(pooled, {})
+
+
+@pytest.mark.parametrize("events", [Events(lowest=-1), Events(highest=90)])
+def test_input_of_other_events_than_spikes_is_refused(events: Events) -> None:
+    with pytest.raises(
+        SpikeloomError,
+        match=rf"the input gives events of {events.lowest} \.\. {events.highest}; the accelerator "
+        "does not have this yet, only spikes of 0 and 1",
+    ):
+        map_network(replace(network(), events=events), {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "group", "what"),
+    [
+        ("first_spike", 1, "the first spike"),
+        ("final_membrane", 1, "the final membrane"),
+        ("spike_count", 2, "groups of neurons"),
+    ],
+)
+def test_other_readouts_are_refused(kind: ReadoutKind, group: int, what: str) -> None:
+    readout = Readout("layer2", kind, group=group)
+    with pytest.raises(
+        SpikeloomError,
+        match=f"the readout of layer 'layer2' takes {what}; the accelerator does not have this yet",
+    ):
+        map_network(replace(network(), readout=readout), {})

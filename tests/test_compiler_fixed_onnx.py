@@ -67,10 +67,11 @@ def test_metadata_states_scales_encoder_and_precision() -> None:
     metadata = {item.key: item.value for item in fixed_model(example()).metadata_props}
     assert metadata["spikeloom.encoder"] == "binary events"
     assert metadata["spikeloom.precision"] == (
-        '{"weight_bits": 8, "state_bits": 16, "decay_bits": 8}'
+        '{"weight_bits": 8, "state_bits": null, "decay_bits": 8}'
     )
     assert set(metadata) == {
         "spikeloom.encoder",
+        "spikeloom.input",
         "spikeloom.membrane_scales",
         "spikeloom.precision",
     }

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from float_network import run_floats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -245,29 +246,6 @@ def test_encoder_of_the_file_is_kept(parse_model: Parse) -> None:
     assert import_network(model, "net").encoder == "bernoulli(steps=4)"
 
 
-def simulate(network: Network, spikes: Array) -> Array:
-    """Spike counts of a chain of layers in float64, from the equations of the IR."""
-    for layer in network.layers:
-        neuron = layer.neuron
-        assert isinstance(neuron, Neuron)
-        (edge,) = network.projections_to(layer.name)
-        gain = 1 if edge.gain is None else edge.gain[:, None]
-        state = np.zeros((spikes.shape[1], layer.size))
-        fired = []
-        for now in spikes @ (edge.weight * gain).T + neuron.bias:
-            potential = neuron.beta * state + now
-            spike = (
-                potential >= neuron.threshold
-                if neuron.inclusive
-                else (potential > neuron.threshold)
-            )
-            fired.append(spike.astype(float))
-            drop = {"zero": potential, "subtract": neuron.threshold, "none": 0.0}
-            state = potential - spike * drop[neuron.reset.value]
-        spikes = np.stack(fired)
-    return np.asarray(spikes.sum(axis=0))
-
-
 class ChainWriter:
     """Writes a chain of layers as ONNX, each layer in one of several ways to say the same."""
 
@@ -354,4 +332,4 @@ def test_import_computes_what_onnxruntime_computes(
     network = import_network(model, "chain")
     spikes = writer.random.integers(0, 2, (steps, 5, sizes[0])).astype(np.float64)
     (expected,) = run_model(model, spikes).values()
-    assert np.array_equal(simulate(network, spikes), expected)
+    assert np.array_equal(run_floats(network, spikes).scores, expected)

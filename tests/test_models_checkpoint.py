@@ -11,7 +11,8 @@ from spikeloom.models import checkpoint
 from spikeloom.models.loop import Epoch
 from spikeloom.models.networks import Architecture
 from spikeloom.models.recipes import find
-from spikeloom.models.train import Trained, train
+from spikeloom.models.train import train
+from spikeloom.models.trained import Start, Trained
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +32,22 @@ def test_checkpoint_brings_back_weights_and_recipe(trained: Trained, tmp_path: P
     checkpoint.save(trained, path)
     loaded = checkpoint.load(path)
     assert loaded.recipe == trained.recipe
+    assert trained.test is not None
     assert loaded.test_accuracy == trained.test.accuracy
+    assert loaded.start is None
     assert loaded.validation_accuracy == trained.best.accuracy
     for name, tensor in trained.module.state_dict().items():
         assert torch.equal(tensor, loaded.module.state_dict()[name])
+
+
+def test_checkpoint_of_a_trial_says_its_start_and_no_test_accuracy(
+    trained: Trained, tmp_path: Path
+) -> None:
+    path = tmp_path / "net.safetensors"
+    start = Start("earlier.safetensors", "0" * 64, 4, 1, 0, 3)
+    checkpoint.save(trained._replace(test=None, start=start), path)
+    loaded = checkpoint.load(path)
+    assert (loaded.test_accuracy, loaded.start) == (None, start)
 
 
 def test_checkpoint_is_the_same_every_time(trained: Trained, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from published_files import write_idx_dataset
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.models import checkpoint, idx
+from spikeloom.models import cards, checkpoint, idx
 from spikeloom.models.loop import Epoch
-from spikeloom.sim.cli import export, train
+from spikeloom.sim.cli import export, train, zoo
 from spikeloom.sim.cli.console import Console
 
 MODEL = """
@@ -55,6 +55,7 @@ def test_train_writes_its_files(folder: Path) -> None:
         "metrics.csv",
         "learning_curve.png",
         "test.npz",
+        "result.json",
     }
     with np.load(folder / "test.npz") as test:
         assert test["spikes"].shape == (8, 360, 64)
@@ -96,6 +97,49 @@ def test_interrupted_training_resumes_to_the_same_files(
     for name in ("digits.safetensors", "digits.onnx", "metrics.csv"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
     assert not (tmp_path / "digits.state.safetensors").exists()
+
+
+def test_result_holds_what_the_command_was_told(folder: Path) -> None:
+    result = json.loads((folder / "result.json").read_text())
+    assert result["options"] == {"epochs": 2, "seed": 5}
+    assert result["settings"]["training"]["seed"] == 5
+    assert result["test_accuracy"] == checkpoint.load(folder / "digits.safetensors").test_accuracy
+    assert str(folder) not in (folder / "result.json").read_text()
+
+
+def test_trial_from_a_checkpoint_writes_nothing_about_the_test_samples(
+    folder: Path, tmp_path: Path
+) -> None:
+    start = ("--from", folder / "digits.safetensors", "--no-test")
+    changes = ("--steps", 5, "--learning-rate", 1e-3, "--epochs", 1)
+    result = call(train, "digits", *start, *changes, "-o", tmp_path)
+    assert not [name for name in result if "test" in name]
+    assert not (tmp_path / "test.npz").exists()
+    assert result["options"] == {"steps": 5, "learning_rate": 1e-3, "epochs": 1}
+    assert result["start"]["file"] == "digits.safetensors"
+    assert result["settings"]["encoder"]["steps"] == 5
+
+
+def test_zoo_shows_and_gives_what_was_added_to_it(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    place, out = tmp_path / "zoo", tmp_path / "out"
+    card = call(zoo, "--add", folder, "-o", place)
+    monkeypatch.setattr(cards, "folder", lambda: place)
+    assert call(zoo) == {"networks": [card]}
+    call(train, "--list")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"digits 64-64-10 digits Stbp 8 {100 * card['float']['mean']:.2f}" in shown
+    call(zoo, "digits", "-o", out)
+    assert f"next: spikeloom compile {out / 'digits.onnx'} -o {out}" in capsys.readouterr().out
+    assert (out / "digits.onnx").read_bytes() == (folder / "digits.onnx").read_bytes()
+    with pytest.raises(
+        SpikeloomError, match="no network 'digit' in the zoo; did you mean 'digits'"
+    ):
+        call(zoo, "digit", "-o", out)
 
 
 def test_training_for_few_bits_reports_the_accuracy_in_integers(tmp_path: Path) -> None:
@@ -156,8 +200,14 @@ def test_train_lists_recipes(capsys: pytest.CaptureFixture[str]) -> None:
         (train, ["digit"], "no recipe 'digit'; did you mean 'digits'"),
         (train, [], "no recipe named"),
         (train, ["digits", "--epochs", "0"], "epochs = 0; wanted >= 1"),
+        (train, ["digits", "--learning-rate", "-1"], "learning_rate = -1; wanted a number > 0"),
+        (train, ["digits", "--steps", "0"], "T = 0 time steps; wanted >= 1"),
+        (train, ["stdbp-mnist-mlp400", "--steps", "9"], "t_max = 15; wanted 0 .. 8"),
         (train, ["digits", "--weight-bits", "1"], "weight_bits = 1; wanted 2 .. 8"),
         (train, ["stbp-mnist-mlp128", "--data", "gone"], "data folder 'gone' does not exist"),
+        (zoo, ["digits", "--add", "folder"], "takes folders of trainings, and no name 'digits'"),
+        (zoo, ["--tuned", "folder"], "--tuned goes with --add"),
+        (zoo, ["--add", "folder"], "folder 'folder' holds 0 checkpoints; wanted one"),
         (export, ["mymodel.py:build"], "needs --steps and --inputs"),
         (export, ["mymodel.py:build", "--steps", "0", "--inputs", "6"], "T = 0 time steps"),
         (export, ["mymodel.py:build", "--steps", "5", "--inputs", "7"], "fails on an input"),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.models import runtime
 from spikeloom.models.check import check_export
-from spikeloom.models.encoders import EvenlySpaced
+from spikeloom.models.encoders import ConstantCurrent, EvenlySpaced
 from spikeloom.models.exact import make_sums_exact
 from spikeloom.models.export import convert, export
 from spikeloom.models.layers import SpikeCount, Spiking
@@ -118,7 +118,26 @@ def test_file_is_the_same_every_time_and_holds_nothing_of_this_machine(tmp_path:
     for trace in (b"pkg.", b"layers.py", b"site-packages", str(Path.home()).encode()):
         assert trace not in content
     metadata = {item.key: item.value for item in onnx.load(tmp_path / "a.onnx").metadata_props}
-    assert metadata == {"spikeloom.encoder": "evenly_spaced(steps=4)", "spikeloom.steps": "4"}
+    assert metadata == {
+        "spikeloom.encoder": "evenly_spaced(steps=4)",
+        "spikeloom.input": '{"lowest": 0, "highest": 1, "step": 1.0, "constant": false}',
+        "spikeloom.steps": "4",
+    }
+
+
+def test_file_says_what_numbers_an_encoder_gives() -> None:
+    model = convert(Tiny(), 4, (6,), ConstantCurrent(4, (0.1307,), (0.3081,)))
+    metadata = {item.key: item.value for item in model.metadata_props}
+    assert metadata["spikeloom.input"] == (
+        '{"lowest": -14, "highest": 90, "step": 0.03125, "constant": true}'
+    )
+
+
+def test_encoder_of_too_large_numbers_is_refused() -> None:
+    with pytest.raises(
+        SpikeloomError, match=r"encoder 'constant_current\(.*: events of 0 \.\. 65536"
+    ):
+        convert(Tiny(), 4, (6,), ConstantCurrent(4, fraction_bits=16))
 
 
 def test_export_leaves_the_module_in_training_mode_when_it_fails() -> None:

@@ -91,12 +91,23 @@ def test_unknown_recipe_offers_the_nearest() -> None:
         ({"weight_bits": 1}, "has weight_bits = 1; wanted 2 .. 8, as one bit holds a sign and"),
         ({"weight_bits": 9}, "has weight_bits = 9; wanted 2 .. 8"),
         ({"optimiser": "magic"}, "has optimiser 'magic'; wanted one of"),
+        ({"learning_rate": 0.0}, "has learning_rate = 0; wanted a number > 0"),
+        ({"learning_rate": float("nan")}, "has learning_rate = nan; wanted a number > 0"),
         ({"schedule": "often"}, "has schedule 'often'; wanted one of"),
     ],
 )
 def test_trainings_that_cannot_run_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SpikeloomError, match=message):
         find("digits").with_training(**changes)
+
+
+def test_time_steps_must_hold_the_last_input_spike() -> None:
+    recipe = find("stdbp-mnist-mlp400")
+    assert recipe.with_steps(16).encoder == replace(recipe.encoder, steps=16)
+    with pytest.raises(SpikeloomError, match=r"t_max = 15; wanted 0 .. 7, the window's last step"):
+        recipe.with_steps(8)
+    with pytest.raises(SpikeloomError, match="encoder has T = 0 time steps; wanted >= 1"):
+        find("digits").with_steps(0)
 
 
 def test_data_set_that_does_not_exist_or_fit_is_refused() -> None:

@@ -9,16 +9,29 @@ from torch import nn
 
 from spikeloom.compiler import reference
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.inputs import read_events
 from spikeloom.compiler.ir import FixedNeuron, Network, Precision
 from spikeloom.compiler.onnx_import import import_network
 from spikeloom.compiler.passes import lower
+from spikeloom.models.algorithm import Algorithm
+from spikeloom.models.encoders import (
+    Bernoulli,
+    ConstantCurrent,
+    Encoder,
+    EvenlySpaced,
+    TimeToFirstSpike,
+)
 from spikeloom.models.export import convert
 from spikeloom.models.layers import SpikeCount, Spiking, record_spikes
-from spikeloom.models.networks import Architecture
+from spikeloom.models.networks import Architecture, build
 from spikeloom.models.recipes import find
 from spikeloom.models.rounding import Rounding
+from spikeloom.models.spikebp import SpikeBased
 from spikeloom.models.stateless import AvgPool2d, Conv2d
+from spikeloom.models.stbp import Stbp
+from spikeloom.models.stdbp import Stdbp
 from spikeloom.models.train import train
+from spikeloom.models.tssl import Tssl
 
 
 def network_of(seed: int, beta: float, threshold: float, reset: str = "zero") -> nn.Sequential:
@@ -138,6 +151,45 @@ def test_pooling_before_a_layer_counts_as_a_factor_on_its_weights() -> None:
         assert last.window is not None
         units = potentials[0] / last.window.scale  # type: ignore[attr-defined]  # a FixedWindow
         assert torch.equal(units, units.round())
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "encoder", "bits"),
+    [
+        (Stbp(0.5, 0.3), EvenlySpaced(5), 4),
+        (Tssl(5, 3), ConstantCurrent(5, (0.13,), (0.3,)), 4),
+        (SpikeBased(), Bernoulli(20), 8),
+        (Stdbp(8.0, mean_drive=3.0), TimeToFirstSpike(24, t_max=7), 4),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_algorithm_trains_on_the_integers_of_the_compiler(
+    algorithm: Algorithm, encoder: Encoder, bits: int
+) -> None:
+    shape, samples = (1, 12, 12), 30
+    torch.manual_seed(0)
+    module = build("4C3p1-P2-12-5", shape, algorithm)
+    coded = encoder(np.random.default_rng(0).random((samples, *shape)))
+    inputs, labels = torch.from_numpy(coded.astype(np.float32)), torch.arange(samples) % 5
+    with Rounding(module, inputs, bits, encoder.events).applied():
+        judged = algorithm.judge(module, inputs, labels)
+        judged.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        with torch.no_grad():
+            recorded = record_spikes(module, inputs)
+        rounded = {name: item.clone() for name, item in module.state_dict().items()}
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None, name
+        assert float(parameter.grad.abs().max()) > 0, name
+
+    module.load_state_dict(rounded)
+    model = convert(module, encoder.steps, shape, encoder)
+    fixed = lower(import_network(model, "network", Precision(weight_bits=bits)))
+    trace = reference.run(fixed, read_events(fixed, coded))
+    for name in ("hidden1", "hidden2", "output"):
+        spikes = recorded.spikes[name].numpy().reshape(encoder.steps, samples, -1)
+        assert np.array_equal(spikes, trace.spikes[name]), name
+    assert trace.spikes["hidden2"].any()
+    assert np.array_equal(judged.scores.argmax(1).numpy(), trace.classes)
 
 
 def test_network_with_nothing_to_round_is_refused() -> None:

@@ -97,7 +97,11 @@ def test_scores_of_training_are_those_of_the_clocked_network() -> None:
     network = build("40-10", (30,), algorithm).double()
     spikes = inputs_for(20, (30,), 40, 4)
     judged = algorithm.judge(network, spikes, torch.arange(20) % 10)
-    assert torch.equal(judged.scores, network(spikes))
+    recorded = record_spikes(network, spikes)
+    assert torch.equal(judged.scores, recorded.output)
+    fired = sum(int(item.sum()) for item in recorded.spikes.values())
+    assert judged.activity == (fired, 40 * 20 * (40 + 10))
+    assert 0 < fired < 20 * (40 + 10)
     assert isinstance(network[-1], FirstSpike)
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.models import loop
+from spikeloom.models import checkpoint, loop
 from spikeloom.models.augment import Augmentation
 from spikeloom.models.check import check_export
 from spikeloom.models.evaluate import evaluate
@@ -23,7 +23,9 @@ from spikeloom.models.networks import Architecture
 from spikeloom.models.optimisers import Training, learning_rate
 from spikeloom.models.recipe import Recipe
 from spikeloom.models.recipes import find
-from spikeloom.models.train import Trained, train
+from spikeloom.models.stbp import Stbp
+from spikeloom.models.train import train
+from spikeloom.models.trained import Trained
 
 SHORT = replace(
     find("digits").with_training(epochs=3, batch=128),
@@ -49,6 +51,7 @@ def test_training_learns_and_repeats_itself() -> None:
     assert seen[-1] == first.epochs == second.epochs
     assert [epoch.epoch for epoch in seen[-1]] == [1, 2, 3]
     assert seen[-1][-1].loss < seen[-1][0].loss
+    assert first.test is not None
     assert first.test.accuracy > 0.2
     assert_same_weights(first, second)
 
@@ -131,8 +134,9 @@ def test_every_optimiser_resumes(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from spikeloom.models import loop
+from spikeloom.models import checkpoint, loop
 from spikeloom.models.recipes import find
+from spikeloom.models.stbp import Stbp
 from spikeloom.models.train import train
 loop.SAVE_SECONDS = 0.0
 
@@ -203,7 +207,7 @@ def test_training_without_resume_starts_anew(state: Path) -> None:
 def test_diverging_weights_stop_and_say_where(tmp_path: Path) -> None:
     message = r"'hidden1_current.weight' holds NaN or infinite numbers after epoch 1, batch 1, loss"
     with pytest.raises(SpikeloomError, match=message):
-        train(SHORT.with_training(learning_rate=float("inf")))
+        train(SHORT.with_training(optimiser="sgd", learning_rate=1e38, weight_decay=1e3))
 
 
 @pytest.fixture
@@ -260,6 +264,69 @@ def test_other_errors_pass_as_they_are(failing_judge: list[Any]) -> None:
         train(SHORT)
 
 
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of `SHORT` to start from."""
+    path = tmp_path_factory.mktemp("earlier") / "earlier.safetensors"
+    checkpoint.save(train(SHORT.with_training(epochs=1, seed=3)), path)
+    return path
+
+
+def test_training_starts_from_the_weights_of_a_checkpoint(earlier: Path) -> None:
+    """With a learning rate too small to change a weight, and other time steps."""
+    recipe = SHORT.with_steps(7).with_training(epochs=1, learning_rate=1e-30, weight_bits=3)
+    trained = train(recipe, start=earlier, test=False)
+    assert trained.start is not None
+    assert trained.start[:1] + trained.start[2:] == (earlier.name, 4, 1, 0, 3)
+    assert trained.recipe.encoder.steps == 7
+    plain = train(recipe.with_training(weight_bits=0), start=earlier, test=False)
+    wanted = checkpoint.load(earlier).module.state_dict()
+    for name, item in plain.module.state_dict().items():
+        assert torch.allclose(item, wanted[name], atol=1e-6), name
+
+
+@pytest.mark.usefixtures("saving_often")
+def test_resumed_training_does_not_read_its_start_again(earlier: Path, tmp_path: Path) -> None:
+    def stop(batch: Batch) -> None:
+        if batch[:2] == (2, 6):
+            raise Killed
+
+    start, state = tmp_path / "start.safetensors", tmp_path / "state.safetensors"
+    start.write_bytes(earlier.read_bytes())
+    with pytest.raises(Killed):
+        train(SHORT, on_batch=stop, state=state, start=start)
+    uninterrupted = train(SHORT, start=start)
+    start.unlink()
+    for wrong in (None, earlier):
+        with pytest.raises(SpikeloomError, match=r"has start(\.file)? = .*, but this training has"):
+            train(SHORT, state=state, resume=True, start=wrong)
+    resumed = train(SHORT, state=state, resume=True, start=start)
+    assert resumed.epochs == uninterrupted.epochs
+    assert resumed.start == uninterrupted.start
+    assert_same_weights(resumed, uninterrupted)
+
+
+def test_checkpoint_of_another_network_is_no_start(earlier: Path) -> None:
+    wider = replace(SHORT, network=Architecture("17-10", (64,), "test"))
+    with pytest.raises(SpikeloomError, match="has network 64-16-10, but recipe 'digits' has 64-17"):
+        train(wider, start=earlier)
+    unbiased = replace(SHORT, algorithm=Stbp(bias=False))
+    message = r"has 'hidden1_current.bias' of shape \(16,\), but recipe 'digits' has None"
+    with pytest.raises(SpikeloomError, match=message):
+        train(unbiased, start=earlier)
+    with pytest.raises(SpikeloomError, match="does not exist"):
+        train(SHORT, start=earlier.with_name("gone"))
+
+
+def test_trial_leaves_the_test_samples_alone() -> None:
+    dataset = SHORT.load_data()
+    nothing = dataset.test.part(np.arange(0))
+    trained = train(
+        SHORT.with_training(epochs=1, weight_bits=3), replace(dataset, test=nothing), test=False
+    )
+    assert (trained.test, trained.test_rounded) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("changes", "rates"),
     [
@@ -274,6 +341,14 @@ def test_learning_rate_follows_the_schedule(changes: dict[str, Any], rates: list
     assert found == pytest.approx(rates, abs=1e-6)
 
 
+def test_milestones_keep_their_share_of_the_epochs() -> None:
+    training = Training(epochs=125, batch=1, learning_rate=1.0, milestones=(75, 100))
+    assert training.changed(epochs=8).milestones == (5, 6)
+    assert training.changed(epochs=1).milestones == (1, 1)
+    assert training.changed(epochs=8, milestones=(2,)).milestones == (2,)
+    assert training.changed(batch=9).milestones == (75, 100)
+
+
 def test_weights_stay_within_their_clamp() -> None:
     trained = train(SHORT.with_training(clamp_weights=0.125, learning_rate=0.1))
     weights = [item.detach() for item in trained.module.parameters()]
@@ -284,6 +359,7 @@ def test_weights_stay_within_their_clamp() -> None:
 def test_digits_recipe_reaches_96_percent_and_exports_exactly() -> None:
     recipe: Recipe = find("digits")
     trained = train(recipe)
+    assert trained.test is not None
     assert trained.test.accuracy >= 0.96
     model = convert(trained.module, recipe.encoder.steps, recipe.shape)
     test = recipe.load_data().test

@@ -82,6 +82,12 @@ def test_wheel_holds_every_module(wheel: Path, project: dict[str, Any]) -> None:
             assert f"spikeloom/{module.relative_to(ROOT)}" in names
 
 
+def test_wheel_holds_the_zoo(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for path in (ROOT / "models/zoo").glob("*"):
+        assert f"spikeloom/models/zoo/{path.name}" in names
+
+
 def test_installed_wheel_exposes_only_spikeloom(wheel: Path, tmp_path: Path) -> None:
     target = tmp_path / "installed"
     zipfile.ZipFile(wheel).extractall(target)

@@ -9,10 +9,10 @@ import pytest
 
 from spikeloom.compiler.errors import SpikeloomError, ToolMissing
 from spikeloom.compiler.fixed import Reset
+from spikeloom.compiler.inputs import Spikes
 from spikeloom.compiler.ir import Network, Neuron, Population, Projection, Readout
 from spikeloom.compiler.passes import lower
 from spikeloom.compiler.program import Program
-from spikeloom.compiler.reference import Spikes
 from spikeloom.sim.boards import find_board
 from spikeloom.sim.cli import build as command
 from spikeloom.sim.cli import doctor

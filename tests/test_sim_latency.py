@@ -9,10 +9,10 @@ import pytest
 from amaranth.sim import Simulator
 
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.inputs import Spikes
 from spikeloom.compiler.onnx_import import examine
 from spikeloom.compiler.passes import lower
 from spikeloom.compiler.program import Program
-from spikeloom.compiler.reference import Spikes
 from spikeloom.rtl.top import Accelerator
 from spikeloom.sim.latency import lower_bound, measure, pipelined_cycles
 from spikeloom.sim.stimulus import input_words

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import onnx
 import pytest
 
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.ir import Network
+from spikeloom.compiler.ir import Events, Network
 from spikeloom.compiler.onnx_import import examine
 from spikeloom.compiler.passes import lower
 from spikeloom.sim.spike_files import InputSpikes, read_spikes, write_spikes
@@ -181,3 +182,32 @@ def test_labels_that_do_not_fit_are_refused(
 def test_other_endings_are_refused(network: Network, tmp_path: Path) -> None:
     with pytest.raises(SpikeloomError, match=r"ends in '\.txt'; spikes come as \.npz or \.csv"):
         read_spikes(tmp_path / "spikes.txt", network)
+
+
+def graded(network: Network) -> Network:
+    events = Events(-14, 90, 2.0**-5, constant=True, folded=True)
+    return replace(network, events=events)
+
+
+def test_npz_of_currents_is_read_as_events(network: Network, tmp_path: Path) -> None:
+    events = np.random.default_rng(2).integers(-14, 91, (1, 3, network.input.size))
+    events = np.broadcast_to(events, (network.steps, *events.shape[1:])).astype(np.int8)
+    path = tmp_path / "test.npz"
+    write_spikes(path, InputSpikes(events, np.zeros(3, np.int64)), graded(network))
+    with np.load(path) as file:
+        assert file["spikes"].dtype == np.float32
+        assert np.array_equal(file["spikes"], events / 32)
+    got = read_spikes(path, graded(network))
+    assert got.spikes.dtype == np.int8
+    assert np.array_equal(got.spikes, events)
+
+
+def test_csv_for_graded_input_is_refused(network: Network, tmp_path: Path) -> None:
+    path = tmp_path / "spikes.csv"
+    path.write_text("sample,step,input\n0,0,0\n")
+    with pytest.raises(
+        SpikeloomError,
+        match=r"'.*spikes\.csv' lists spikes, but network '.*' takes events of -14 \.\. 90 steps of "
+        r"0\.03125; wanted an \.npz file",
+    ):
+        read_spikes(path, graded(network))

@@ -10,9 +10,9 @@ from networks import LayerOptions, random_network, random_spikes
 from spikeloom.compiler import reference
 from spikeloom.compiler.errors import VerificationMismatch
 from spikeloom.compiler.fixed import Reset
+from spikeloom.compiler.inputs import Spikes
 from spikeloom.compiler.ir import FixedNeuron
 from spikeloom.compiler.program import Program
-from spikeloom.compiler.reference import Spikes
 from spikeloom.rtl.emit import to_verilog
 from spikeloom.sim.cli import main
 from spikeloom.sim.simulator import available

@@ -7,12 +7,14 @@ from spikeloom.compiler.ir import Network
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 from spikeloom.compiler.passes.choose_scales import choose_scales
 from spikeloom.compiler.passes.fold_gains import fold_gains
+from spikeloom.compiler.passes.fold_input_step import fold_input_step
 from spikeloom.compiler.passes.make_thresholds_inclusive import make_thresholds_inclusive
 from spikeloom.compiler.passes.quantize import quantize
 
 Pass = Callable[[Network], Network]
 
 PIPELINE: tuple[Pass, ...] = (
+    fold_input_step,
     fold_gains,
     make_thresholds_inclusive,
     choose_scales,

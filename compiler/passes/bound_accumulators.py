@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.fixed import IntArray, Reset, saturate, signed_bits
+from spikeloom.compiler.fixed import Reset, saturate
+from spikeloom.compiler.intervals import Interval, synaptic_input
 from spikeloom.compiler.ir import FixedNeuron, Network, Population
 
 # The program file stores thresholds and biases in 32 bits.
@@ -13,28 +14,26 @@ MAX_ACCUMULATOR_BITS = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Interval:
-    """A smallest and a largest integer per neuron, each of shape (neurons,)."""
+class _Ranges:
+    """What a layer's numbers may be over the window.
 
-    low: IntArray
-    high: IntArray
+    Attributes
+    ----------
+    current, state : I and Vr before they saturate
+    sums : A and V with all their partial sums
+    """
 
-    def hull(self, other: "Interval") -> "Interval":
-        """The narrowest interval that holds both."""
-        return Interval(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
-
-    @property
-    def bits(self) -> int:
-        """Width of a word that holds every neuron's interval."""
-        return signed_bits(int(self.low.min()), int(self.high.max()))
+    current: Interval
+    state: Interval
+    sums: Interval
 
 
 def bound_accumulators(network: Network) -> Network:
-    """Make accumulators wide enough for any order of any events, membranes no wider than needed.
+    """Make accumulators wide enough for any order of any events, states no wider than needed.
 
-    Exact interval analysis over the window, neuron by neuron (docs/arithmetic.md): each presynaptic
-    neuron gives at most one event per step, so that every partial sum lies between the start of the
-    step plus all negative weights and the start plus all positive weights.
+    Exact interval analysis over the window, neuron by neuron (docs/arithmetic.md): every partial
+    sum of a step lies between its start plus all that events can take away and its start plus all
+    that they can add.
     """
     populations = [network.input, *(_bound(network, layer) for layer in network.layers)]
     return replace(network, populations=tuple(populations))
@@ -43,64 +42,89 @@ def bound_accumulators(network: Network) -> Network:
 def _bound(network: Network, layer: Population) -> Population:
     neuron = layer.neuron
     assert isinstance(neuron, FixedNeuron)
-    low = np.zeros(layer.size, np.int64)
-    high = np.zeros(layer.size, np.int64)
-    for edge in network.projections_to(layer.name):
-        weight = edge.weight.astype(np.int64)
-        low += np.minimum(weight, 0).sum(axis=1) << edge.weight_shift
-        high += np.maximum(weight, 0).sum(axis=1) << edge.weight_shift
-    state, membrane = _ranges(neuron, Interval(low, high), network.steps)
-    # The comparison with the threshold takes place in the accumulator's width.
-    held = membrane.hull(Interval(neuron.threshold, neuron.threshold))
+    synaptic = synaptic_input(network, layer)
+    ranges = _ranges(neuron, synaptic, network.steps)
+    held = ranges.sums
+    if neuron.fire:
+        # The comparison with the threshold takes place in the accumulator's width.
+        held = held.hull(Interval(neuron.threshold, neuron.threshold))
     if held.bits > MAX_ACCUMULATOR_BITS:
-        raise SpikeloomError(
-            f"layer '{layer.name}' needs an accumulator of {held.bits} bits (membrane "
-            f"{held.low.min()} .. {held.high.max()}); at most {MAX_ACCUMULATOR_BITS} are supported"
-        )
+        raise SpikeloomError(_too_wide(layer.name, held, synaptic, neuron))
     bounded = replace(
         neuron,
-        state_bits=min(neuron.state_bits, state.bits),
+        state_bits=min(neuron.state_bits, ranges.state.bits),
         accumulator_bits=held.bits,
     )
+    if neuron.current_decay is not None:
+        bounded = replace(bounded, current_bits=min(neuron.current_bits, ranges.current.bits))
     return replace(layer, neuron=bounded)
 
 
-def _ranges(neuron: FixedNeuron, synaptic: Interval, steps: int) -> tuple[Interval, Interval]:
-    """Ranges over the window of Vr before it saturates, and of V with all its partial sums."""
+def _too_wide(name: str, held: Interval, synaptic: Interval, neuron: FixedNeuron) -> str:
+    """Which of its parts makes an accumulator too wide, and what helps."""
+    parts = {
+        "the bias": (int(np.abs(neuron.bias).max()).bit_length() + 1, "a smaller bias"),
+        "the synaptic input of one step": (
+            synaptic.bits,
+            "a smaller --weight-bits or an input of fewer levels",
+        ),
+        "the state": (neuron.state_bits, "a smaller --state-bits"),
+        "the threshold": (int(neuron.threshold.max()).bit_length() + 1, "a smaller threshold"),
+    }
+    part, (bits, remedy) = max(parts.items(), key=lambda item: item[1][0])
+    return (
+        f"layer '{name}' needs an accumulator of {held.bits} bits (membrane {held.low.min()} .. "
+        f"{held.high.max()}); at most {MAX_ACCUMULATOR_BITS} are supported; {part} takes {bits} "
+        f"of them, so {remedy} helps"
+    )
+
+
+def _ranges(neuron: FixedNeuron, synaptic: Interval, steps: int) -> _Ranges:
     rest = np.zeros_like(neuron.threshold)
-    now = Interval(rest, rest)
-    state, membrane = now, now
+    at_rest = Interval(rest, rest)
+    bias = Interval(neuron.bias, neuron.bias)
+    current = state = sums = at_rest
+    current_now, state_now = at_rest, at_rest
     for _ in range(steps):
-        # Decay never swaps two membranes, so that the ends of the interval stay its ends.
-        start = Interval(neuron.decay(now.low) + neuron.bias, neuron.decay(now.high) + neuron.bias)
-        total = Interval(start.low + synaptic.low, start.high + synaptic.high)
-        membrane = membrane.hull(total)
+        # Decays never swap two numbers, so that the ends of an interval stay its ends.
+        held = bias
+        if neuron.current_decay is not None:
+            held += Interval(
+                neuron.current_decay(current_now.low), neuron.current_decay(current_now.high)
+            )
+        added = held + synaptic
+        total = added + Interval(neuron.decay(state_now.low), neuron.decay(state_now.high))
+        sums = sums.hull(added).hull(total)
         after = _after_reset(total, neuron)
-        state = state.hull(after)
-        before, now = (
-            now,
-            Interval(
-                saturate(after.low, neuron.state_bits), saturate(after.high, neuron.state_bits)
-            ),
-        )
-        if np.array_equal(before.low, now.low) and np.array_equal(before.high, now.high):
+        state, current = state.hull(after), current.hull(added)
+        before = current_now, state_now
+        state_now = _saturate(after, neuron.state_bits)
+        if neuron.current_decay is not None:
+            current_now = _saturate(added, neuron.current_bits)
+        if current_now.equals(before[0]) and state_now.equals(before[1]):
             break
-    return state, membrane
+    return _Ranges(current, state, sums)
+
+
+def _saturate(interval: Interval, bits: int) -> Interval:
+    return Interval(saturate(interval.low, bits), saturate(interval.high, bits))
 
 
 def _after_reset(total: Interval, neuron: FixedNeuron) -> Interval:
     """The range of the membrane after the reset, for a range before it."""
     threshold = neuron.threshold
-    if neuron.reset is Reset.NONE:
+    if not neuron.fire or neuron.reset is Reset.NONE:
         return total
     # Where only one of the two cases can occur, the other one's interval is taken to be the same.
-    silent = Interval(total.low, np.minimum(total.high, threshold - 1))
+    # A neuron that has spent its only spike stays silent at any membrane.
+    top = total.high if neuron.single_spike else np.minimum(total.high, threshold - 1)
+    silent = Interval(total.low, top)
     if neuron.reset is Reset.ZERO:
         fired = Interval(np.zeros_like(threshold), np.zeros_like(threshold))
     else:
         fired = Interval(np.maximum(total.low - threshold, 0), total.high - threshold)
     can_fire = total.high >= threshold
-    can_stay = total.low < threshold
+    can_stay = (total.low < threshold) | neuron.single_spike
     assert (can_fire | can_stay).all()
     both = silent.hull(fired)
     return Interval(

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.fixed import signed_range
+from spikeloom.compiler.fixed import Decay, signed_range
 from spikeloom.compiler.ir import Network, Neuron, Population, Projection
 
 Key = TypeVar("Key")
@@ -16,6 +16,10 @@ Key = TypeVar("Key")
 # The smallest threshold of a layer, in units of its membrane. Thresholds are rounded up by less
 # than a unit, biases and decayed membranes to the nearest: at most 1.6 % and 0.8 % of 64 units.
 THRESHOLD_UNITS = 64
+
+# The least that a membrane or a current at the threshold leaks in a step, in the same units: what
+# leaks is rounded to whole units, half a unit of 4 is at most 12.5 % of it.
+LEAK_UNITS = 4
 
 # The largest shift of a weight. 8-bit weights shifted so far, summed over 256 inputs, still fit
 # the widest accumulator.
@@ -27,8 +31,9 @@ def choose_scales(network: Network) -> Network:
 
     The step of a projection's weights is `max|w| / (2**(weight_bits - 1) - 1)`; the unit of the
     membrane is this step divided by the smallest power of two that gives every threshold at least
-    `THRESHOLD_UNITS` units. Projections onto one population share its unit: their steps are the
-    largest one divided by powers of two.
+    `THRESHOLD_UNITS` units and its leak `LEAK_UNITS`. Projections onto one population share its
+    unit: their steps are the largest one divided by powers of two. Neurons that never fire have no
+    threshold to resolve; of a convolution whose weights all have one magnitude, this is the step.
     """
     populations = [network.input]
     shifts: dict[tuple[str, str], int] = {}
@@ -46,35 +51,67 @@ def choose_scales(network: Network) -> Network:
 def _scale_layer(network: Network, layer: Population) -> tuple[float, dict[tuple[str, str], int]]:
     neuron = layer.neuron
     assert isinstance(neuron, Neuron)
+    precision = network.precision
     edges = network.projections_to(layer.name)
     largest = {(edge.pre, edge.post): _largest_weight(edge) for edge in edges}
-    threshold = float(neuron.threshold.min())
-    scale, shifts = share_unit(largest, threshold, network.precision.weight_bits)
+    if len(edges) == 1 and edges[0].convolution is not None:
+        magnitudes = np.unique(np.abs(edges[0].weight[edges[0].weight != 0]))
+        if len(magnitudes) == 1:
+            # As if there were a weight of the largest integer: this one then becomes 1.
+            whole = float(magnitudes[0]) * signed_range(precision.weight_bits)[1]
+            largest = dict.fromkeys(largest, whole)
+    resolved = math.inf
+    if neuron.fire:
+        decays = [
+            Decay.from_float(factor, precision.decay_bits) for factor in (neuron.alpha, neuron.beta)
+        ]
+        resolved = to_resolve(float(neuron.threshold.min()), *decays)
+    scale, shifts = share_unit(largest, resolved, precision.weight_bits)
     shift = max(shifts.values())
     if shift > MAX_WEIGHT_SHIFT:
         raise SpikeloomError(
             f"layer '{layer.name}' has weights from {min(largest.values()):g} (largest of a "
-            f"projection) to {max(largest.values()):g} and a threshold of {threshold:g}: a weight "
-            f"would need a shift by {shift} bits; at most {MAX_WEIGHT_SHIFT} are supported"
+            f"projection) to {max(largest.values()):g} and a threshold of "
+            f"{neuron.threshold.min():g}: a weight would need a shift by {shift} bits; at most "
+            f"{MAX_WEIGHT_SHIFT} are supported"
         )
     return scale, shifts
 
 
+def to_resolve(threshold: float, *decays: Decay) -> float:
+    """The real number that must be worth at least `THRESHOLD_UNITS` units of a layer's membrane.
+
+    The threshold, or less where a decay is so slow that what leaks at the threshold would be lost
+    in the rounding.
+
+    Parameters
+    ----------
+    threshold : the smallest of the layer, > 0
+    decays : of the layer's currents and membranes
+    """
+    leaks = [1 - decay.factors[decay.factors < 1] for decay in decays]
+    slowest = min((float(leak.min()) for leak in leaks if leak.size), default=1.0)
+    return threshold * min(1.0, slowest * THRESHOLD_UNITS / LEAK_UNITS)
+
+
 def share_unit(
-    largest: Mapping[Key, float], threshold: float, weight_bits: int
+    largest: Mapping[Key, float], resolved: float, weight_bits: int
 ) -> tuple[float, dict[Key, int]]:
     """The worth of one unit of a layer's membrane, and the shift of each projection's weights.
 
     Parameters
     ----------
     largest : largest magnitude among the weights of each projection onto the layer, > 0
-    threshold : the smallest of the layer, > 0
+    resolved : what is worth at least `THRESHOLD_UNITS` units, > 0 (see `to_resolve`); infinite if
+        the unit may be as coarse as the weights' steps
     """
     coarsest = max(largest.values())
     # How many times the step of each projection can be halved below the coarsest one.
     halvings = {key: math.floor(math.log2(coarsest / value)) for key, value in largest.items()}
     step = coarsest / signed_range(weight_bits)[1]
-    needed = math.ceil(math.log2(THRESHOLD_UNITS * step / threshold))
+    needed = 0
+    if math.isfinite(resolved):
+        needed = math.ceil(math.log2(THRESHOLD_UNITS * step / resolved))
     shift = max(*halvings.values(), needed)
     return math.ldexp(step, -shift), {key: shift - less for key, less in halvings.items()}
 

@@ -17,6 +17,7 @@ from spikeloom.sim.cli.console import Console
 COMMANDS = (
     "demo",
     "train",
+    "zoo",
     "export",
     "check",
     "compile",

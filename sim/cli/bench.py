@@ -2,6 +2,7 @@
 
   density    clock cycles per time step against the share of inputs that spike
   software   samples per second of the integer reference, clock cycles per second of the cycle model
+  train      samples per second of the training loop, beside a loop written by hand
 
 Cycles are exact and the same on every machine. Rates depend on the machine: compare only those of
 one run.
@@ -11,12 +12,12 @@ import argparse
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.sim.cli.console import Console
 
-HELP = "measure cycles against density, or the software's speed"
+HELP = "measure cycles against density, or the speed of software and training"
 
 BATCHES = (1, 64, 256, 3600)
 
@@ -44,6 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     density.add_argument("--seed", type=int, default=0, metavar="S", help="of the spikes, >= 0")
     software = _add(measurements, "software", _software, "speed of the software, on SPIKES")
     software.add_argument("spikes", type=Path, metavar="SPIKES", help="the input, .npz or .csv")
+    train = _add(measurements, "train", _train, "speed of the training loop", "recipe")
+    train.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="folder with the data sets (see 'spikeloom train')",
+    )
+    train.add_argument(
+        "--batches", type=int, default=30, metavar="N", help="timed per loop, at most an epoch"
+    )
 
 
 def _add(
@@ -51,6 +63,7 @@ def _add(
     name: str,
     measure: Callable[[argparse.Namespace, Console], dict[str, Any]],
     text: str,
+    source: Literal["program", "recipe"] = "program",
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = measurements.add_parser(
         name,
@@ -58,7 +71,10 @@ def _add(
         description=measure.__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("program", type=Path, metavar="PROGRAM", help="the program file")
+    if source == "program":
+        parser.add_argument("program", type=Path, metavar="PROGRAM", help="the program file")
+    else:
+        parser.add_argument("recipe", metavar="RECIPE", help="as 'spikeloom train --list' shows it")
     # Every command takes these two behind its other arguments; without a default they leave alone
     # what was said in front of the measurement's name.
     for flags, what in ((("--json",), "the result as JSON"), (("-v", "--verbose"), "more detail")):
@@ -166,6 +182,29 @@ def _software(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     console.say(f"the loop gives the class of the reference in {equal:,} of {samples:,} samples")
     console.say(f"cycle model: {cycles:,.0f} clock cycles per second")
     return result
+
+
+def _train(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Time the training loop against a plain torch loop of the same network, batch by batch."""
+    from spikeloom.models import recipes, result
+    from spikeloom.sim import training_speed
+
+    recipe = recipes.find(args.recipe)
+    dataset = recipe.load_data(vars(args).get("data"))
+    rate = training_speed.measure(recipe, dataset, args.batches)
+    console.table(
+        f"{recipe.name}: samples per second of processor time, batches of {recipe.training.batch}",
+        ("training loop", "plain torch loop", "ratio"),
+        [(round(rate.loop), round(rate.plain), round(rate.ratio, 3))],
+    )
+    return {
+        "recipe": recipe.name,
+        "batch": recipe.training.batch,
+        "threads": recipe.training.threads,
+        "versions": result.versions(),
+        **asdict(rate),
+        "ratio": rate.ratio,
+    }
 
 
 def _say_circumstances(circumstances: dict[str, Any], console: Console) -> None:

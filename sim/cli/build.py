@@ -18,8 +18,8 @@ from spikeloom.sim.cli.compile import AddLanes, parse_lanes
 from spikeloom.sim.cli.console import Console
 
 if TYPE_CHECKING:
+    from spikeloom.compiler.inputs import Spikes
     from spikeloom.compiler.program import Program
-    from spikeloom.compiler.reference import Spikes
     from spikeloom.sim.boards import Board
     from spikeloom.sim.latency import Cycles
     from spikeloom.sim.synthesis import BuildReport

@@ -1,7 +1,7 @@
 """Compile an ONNX file to a fixed-point network and a program for the accelerator.
 
 Written into the output folder:
-  NAME.program.safetensors  the program: all numbers of the accelerator and what they mean
+  NAME.program.safetensors  the program: all numbers of the network and what they mean
   NAME.fixed.onnx           the same network in integers, for any ONNX runtime
   passes/NN-PASS.txt        the network after each pass, as text
 """
@@ -16,9 +16,15 @@ from spikeloom.compiler.errors import ToolMissing, VerificationMismatch
 from spikeloom.sim.cli.console import Console
 
 if TYPE_CHECKING:
-    from spikeloom.compiler.ir import Network
+    from spikeloom.compiler.inputs import Spikes
+    from spikeloom.compiler.ir import Network, Projection
     from spikeloom.compiler.program import Program
-    from spikeloom.compiler.reference import Spikes
+
+# The share by which rounding may change what leaks in a step before it is told.
+LEAK_CHANGE = 0.05
+
+# How many times their threshold states must reach if nothing is to be told.
+NARROW_REACH = 4
 
 HELP = "compile an ONNX file to a fixed-point network and a program"
 
@@ -65,9 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state-bits",
         type=int,
-        default=16,
         metavar="BITS",
-        help="largest width of a membrane between time steps, 4 .. 24",
+        help="largest width of a membrane or current between time steps, 4 .. 24 (default: 16, or "
+        "what 8 times the threshold of a layer takes)",
     )
     parser.add_argument(
         "--decay-bits",
@@ -88,9 +94,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--check",
         type=Path,
         metavar="SPIKES",
-        help="an NPZ file with an array 'spikes' of 0 and 1, shape (T, samples, inputs), or a CSV "
-        "file of events: run them after each integer pass and in onnxruntime, and stop at the "
-        "first difference",
+        help="an NPZ file with an array 'spikes', shape (T, samples, inputs), or a CSV file of "
+        "events: run them after each integer pass and in onnxruntime, and stop at the first "
+        "difference",
     )
 
 
@@ -139,6 +145,13 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         tuple(key.replace("_", " ") for key in layers[0]),
         [tuple(layer.values()) for layer in layers],
     )
+    for note in (*_changed_decays(network, fixed), *_narrow_states(fixed)):
+        console.say(f"note: {note}")
+    if program.refusal is not None:
+        console.say(
+            f"note: 'spikeloom emit' will refuse this program, which can be simulated: "
+            f"{program.refusal}"
+        )
     if compared is not None:
         console.say(f"checked: {compared:,} numbers in onnxruntime equal the integer reference")
     for path in paths.values():
@@ -149,6 +162,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "files": {key: str(path) for key, path in paths.items()},
         "passes": [step for step, _ in stages],
         "layers": layers,
+        "accelerator_refusal": program.refusal,
         "numbers_checked": compared,
     }
 
@@ -193,23 +207,88 @@ def _write(
             stack.enter_context(replacing(path)).write_text(text, encoding="utf-8")
 
 
+def _narrow_states(fixed: "Network") -> list[str]:
+    """Sentences on layers that fire whose states hardly reach beyond their threshold."""
+    from spikeloom.compiler.fixed import signed_range
+    from spikeloom.compiler.ir import FixedNeuron
+
+    bits = fixed.precision.state_bits
+    notes = []
+    for layer in fixed.layers:
+        neuron = layer.neuron
+        assert isinstance(neuron, FixedNeuron)
+        # Narrower states are so because nothing in them saturates.
+        if bits is None or not neuron.fire or bits not in (neuron.state_bits, neuron.current_bits):
+            continue
+        reach = signed_range(bits)[1] / int(neuron.threshold.max())
+        if reach < NARROW_REACH:
+            notes.append(
+                f"layer '{layer.name}': states of {bits} bits saturate at {reach:.1f} times the "
+                "threshold; a larger --state-bits reaches further"
+            )
+    return notes
+
+
+def _changed_decays(network: "Network", fixed: "Network") -> list[str]:
+    """Sentences on decays whose rounding changes how much leaks by more than `LEAK_CHANGE`."""
+    import numpy as np
+
+    from spikeloom.compiler.ir import FixedNeuron, Neuron
+
+    notes = []
+    for layer, lowered in zip(network.layers, fixed.layers, strict=True):
+        before, after = layer.neuron, lowered.neuron
+        assert isinstance(before, Neuron) and isinstance(after, FixedNeuron)
+        for what, factors, decay in (
+            ("decay", before.beta, after.decay),
+            ("current decay", before.alpha, after.current_decay),
+        ):
+            if decay is None:
+                continue
+            leak = 1 - factors
+            change = np.abs(decay.factors - factors)
+            worst = int(np.argmax(change - LEAK_CHANGE * leak))
+            if change[worst] > LEAK_CHANGE * leak[worst]:
+                notes.append(
+                    f"layer '{layer.name}': the {what} of {factors[worst]:g} becomes "
+                    f"{decay.factors[worst]:g}, so that {change[worst] / leak[worst]:.0%} more or "
+                    "less leaks in a step; a larger --decay-bits is closer"
+                )
+    return notes
+
+
 def _summarise(program: "Program") -> list[dict[str, Any]]:
-    """One row per layer; memory in bits, weights as they lie in the memory, with its filling."""
+    """One row per layer; memory in bits, with the filling of the last group of lanes."""
+    from spikeloom.compiler.ir import FixedNeuron
+
+    network = program.network
     rows = []
-    for core in program.cores:
-        zeros = float((core.weight == 0).mean())
+    for layer in network.layers:
+        edges = network.projections_to(layer.name)
+        neuron = layer.neuron
+        assert isinstance(neuron, FixedNeuron)
+        weights = sum(edge.weight.size for edge in edges)
+        zeros = sum(int((edge.weight == 0).sum()) for edge in edges)
+        lanes = program.lanes.get(layer.name, layer.size)
+        filled = -(-layer.size // lanes) * lanes
         rows.append(
             {
-                "layer": core.name,
-                "inputs": core.inputs,
-                "neurons": core.neurons,
-                "lanes": core.lanes,
-                "weight_bits": core.weight_bits,
-                "zero_weights_percent": round(100 * zeros, 1),
-                "state_bits": core.neuron.state_bits,
-                "accumulator_bits": core.neuron.accumulator_bits,
-                "weight_memory_bits": core.weight_memory_bits,
-                "membrane_memory_bits": core.groups * core.lanes * core.neuron.accumulator_bits,
+                "layer": layer.name,
+                "inputs": sum(edge.inputs for edge in edges),
+                "neurons": layer.size,
+                "lanes": lanes,
+                "weight_bits": max(edge.weight_bits for edge in edges),
+                "zero_weights_percent": round(100 * zeros / weights, 1),
+                "state_bits": neuron.state_bits,
+                "accumulator_bits": neuron.accumulator_bits,
+                "weight_memory_bits": sum(_memory_bits(edge, filled) for edge in edges),
+                "membrane_memory_bits": filled * neuron.accumulator_bits,
             }
         )
     return rows
+
+
+def _memory_bits(edge: "Projection", filled: int) -> int:
+    if edge.convolution is not None:
+        return edge.weight.size * edge.weight_bits
+    return edge.inputs * filled * edge.weight_bits

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 
     from spikeloom.models import checkpoint, export
     from spikeloom.models.check import check_export
-    from spikeloom.models.encoders import Bernoulli
+    from spikeloom.models.encoders import Bernoulli, Encoder
     from spikeloom.models.exact import make_sums_exact
     from spikeloom.models.source import load_module
 
@@ -94,8 +94,8 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         recipe = stored.recipe
         module: nn.Module = stored.module
         name, shape = recipe.name, recipe.shape
-        steps, described = recipe.encoder.steps, str(recipe.encoder)
-        events = recipe.encoder.events
+        steps, events = recipe.encoder.steps, recipe.encoder.events
+        described: Encoder | str = recipe.encoder
         test = recipe.load_data(given.get("data")).test
         spikes = recipe.code(test, 0, min(test.size, TEST_SAMPLES))
     else:
@@ -120,7 +120,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "file": str(args.out),
         "steps": steps,
         "inputs": list(shape),
-        "encoder": described,
+        "encoder": str(described),
         "spikes_compared": compared,
         "spikes_different": 0,
     }

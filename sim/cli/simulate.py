@@ -1,12 +1,13 @@
 """Run input spikes through the integer reference, which is what the chip does, bit for bit.
 
-SPIKES is an NPZ file with an array `spikes` of 0 and 1, shape (T, samples, inputs), and if you
-like `labels`; or a CSV file of events with the header `sample,step,input`. With `labels` the
-accuracy is told. Clock cycles are counted on the cycle model of the accelerator.
+SPIKES is an NPZ file with an array `spikes`, shape (T, samples, inputs), and if you like `labels`,
+such as the `test.npz` of a training; or a CSV file of events with the header `sample,step,input`.
+With `labels` the accuracy is told. Clock cycles are counted on the cycle model of the accelerator,
+of networks that it takes.
 
-The trace that -o writes is an NPZ file: `spikes/POPULATION` (uint8, shape (T, samples, neurons)),
-with --membranes `membranes/LAYER` (int64, the same shape, before the reset), `scores` (samples,
-classes) and `classes` (samples).
+The trace that -o writes is an NPZ file: `spikes/POPULATION` (integers, shape (T, samples,
+neurons); the input's are its events in whole numbers), with --membranes `membranes/LAYER` (int64,
+the same shape, before the reset), `scores` (samples, classes) and `classes` (samples).
 """
 
 import argparse
@@ -70,8 +71,11 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     samples = read_spikes(args.spikes, network)
     count = samples.spikes.shape[1]
     keep = args.membranes or "membrane_picture" in args
-    trace = reference.run(network, samples.spikes, membranes=keep)
-    cycles = latency.measure(program, samples.spikes[:, :CYCLE_SAMPLES])
+    shown = any(name in args for name in ("out", "picture", "membrane_picture"))
+    trace = reference.run(network, samples.spikes, membranes=keep, keep_spikes=shown)
+    cycles = None
+    if program.refusal is None:
+        cycles = latency.measure(program, samples.spikes[:, :CYCLE_SAMPLES])
 
     files: dict[str, Path] = {}
     for name, draw in (
@@ -102,14 +106,24 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     )
     if correct is not None:
         console.say(f"accuracy: {correct / count:.2%} ({correct:,} of {count:,})")
-    figures = cycles.as_dict()
-    console.say(
-        f"clock cycles, mean of the first {figures['samples']} samples: "
-        f"{figures['cycles_to_class']:.1f} from the first event to the class "
-        f"({figures['latency_over_bound']:.3f} times the lower bound), "
-        f"{figures['cycles_pipelined']:.1f} per sample in a stream "
-        f"({figures['pipelined_over_bound']:.3f} times)"
-    )
+    for name, number in trace.saturated.items():
+        if number:
+            share = number / (count * network.steps * network.population(name).size)
+            console.say(
+                f"note: layer '{name}': {share:.2%} of its states were saturated; a larger "
+                "--state-bits when compiling avoids it"
+            )
+    figures = None if cycles is None else cycles.as_dict()
+    if figures is None:
+        console.say(f"clock cycles: none, {program.refusal}")
+    else:
+        console.say(
+            f"clock cycles, mean of the first {figures['samples']} samples: "
+            f"{figures['cycles_to_class']:.1f} from the first event to the class "
+            f"({figures['latency_over_bound']:.3f} times the lower bound), "
+            f"{figures['cycles_pipelined']:.1f} per sample in a stream "
+            f"({figures['pipelined_over_bound']:.3f} times)"
+        )
     for path in files.values():
         console.say(f"wrote {path}")
     return {
@@ -119,6 +133,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "accuracy": None if correct is None else correct / count,
         "correct": correct,
         "events_per_sample": events,
+        "saturated": trace.saturated,
         "cycles": figures,
         "files": {name: str(path) for name, path in files.items()},
     }

@@ -1,10 +1,14 @@
 """Train a recipe's network and export it.
 
 Writes into the output folder, with NAME the recipe's name: NAME.safetensors (weights and recipe),
-metrics.csv (one line per epoch, from the first epoch on), learning_curve.png, test.npz (coded test
-samples: `spikes`, of shape [T, N, inputs], and `labels`) and NAME.onnx (float, its spikes compared
-with torch's on test samples). The best epoch is picked on the validation samples; the test samples
-are looked at once, at the end.
+metrics.csv (one line per epoch, from the first epoch on), learning_curve.png, result.json
+(settings, accuracies, versions), test.npz (coded test samples: `spikes`, of shape [T, N, inputs],
+and `labels`) and NAME.onnx (float, its spikes compared with torch's on test samples). The best
+epoch is picked on the validation samples; the test samples are looked at once, at the end, and
+with --no-test never.
+
+--from takes the weights of an earlier training of the same network: for a longer window (--steps),
+or for few bits after a training in floats (--weight-bits).
 
 NAME.state.safetensors holds the state of a training that is not finished: after an interruption
 --resume goes on from it, to the very same weights.
@@ -13,6 +17,7 @@ NAME.state.safetensors holds the state of a training that is not finished: after
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +28,17 @@ from spikeloom.sim.cli.console import Console
 if TYPE_CHECKING:
     from spikeloom.models.loop import Batch, Epoch
     from spikeloom.models.recipe import Recipe
-    from spikeloom.models.train import Trained
+    from spikeloom.models.trained import Trained
 
 HELP = "train a recipe's network, and export it to ONNX"
 
 TEST_FILE_BYTES = 100_000_000
 """How large the coded test samples may be before compression; then only the first are written."""
 
-TRAINING_OPTIONS = ("epochs", "seed", "batch", "weight_bits", "threads")
+COMPARED = 1000
+"""How many samples torch and onnxruntime are compared on, at most."""
+
+TRAINING_OPTIONS = ("epochs", "seed", "batch", "weight_bits", "threads", "learning_rate")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,27 +59,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder with MNIST/raw, FashionMNIST/raw, NMNIST or CIFAR10 in it (default: "
         "$SPIKELOOM_DATA, else a cache; what is missing is downloaded)",
     )
-    for name, text in (
-        ("epochs", "passes over the training samples, >= 1"),
-        ("batch", "samples per update, >= 1"),
+    for name, kind, text in (
+        ("steps", int, "time steps, >= 1; the encoder's other settings stay"),
+        ("epochs", int, "passes over the training samples, >= 1; milestones keep their share"),
+        ("batch", int, "samples per update, >= 1"),
+        ("learning-rate", float, "at the start, > 0"),
         (
             "seed",
+            int,
             "draws initial weights, augmentation and the order of samples, 0 .. 2**63 - 1",
         ),
         (
             "weight-bits",
+            int,
             "train for weights of 2 .. 8 bits and integer membranes, as the compiler makes them; "
             "0 for floats",
         ),
-        ("threads", "that torch computes with, >= 1; another number changes the last bits"),
+        ("threads", int, "that torch computes with, >= 1; another number changes the last bits"),
     ):
         parser.add_argument(
             f"--{name}",
-            type=int,
-            metavar="N",
+            type=kind,
+            metavar="N" if kind is int else "X",
             default=argparse.SUPPRESS,
             help=f"{text} (default: the recipe's)",
         )
+    parser.add_argument(
+        "--from",
+        dest="start",
+        type=Path,
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="start from the weights of this checkpoint of the same network",
+    )
+    parser.add_argument(
+        "--no-test",
+        action="store_true",
+        help="leave the test samples alone: for trials on settings, which the validation samples "
+        "decide",
+    )
     parser.add_argument(
         "--resume", action="store_true", help="go on with a training that was interrupted"
     )
@@ -91,7 +117,19 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         raise SpikeloomError("no recipe named; 'spikeloom train --list' shows them")
     changes = {name: given[name] for name in TRAINING_OPTIONS if name in given}
     recipe = recipes.find(args.recipe).with_training(**changes)
-    return train(recipe, args.out, console, given.get("data"), args.resume)
+    if "steps" in given:
+        recipe = recipe.with_steps(args.steps)
+        changes["steps"] = args.steps
+    return train(
+        recipe,
+        args.out,
+        console,
+        given.get("data"),
+        resume=args.resume,
+        start=given.get("start"),
+        test=not args.no_test,
+        options=changes,
+    )
 
 
 def train(
@@ -99,12 +137,22 @@ def train(
     folder: Path,
     console: Console,
     data: Path | None = None,
+    *,
     resume: bool = False,
+    start: Path | None = None,
+    test: bool = True,
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Train `recipe` and write this command's files into `folder`."""
+    """Train `recipe` and write this command's files into `folder`.
+
+    Parameters
+    ----------
+    data, resume, start, test : see `spikeloom.models.train.train`
+    options : what in `recipe` differs from the named one, for result.json
+    """
     import numpy as np
 
-    from spikeloom.models import checkpoint, export
+    from spikeloom.models import checkpoint, export, result
     from spikeloom.models import train as training
 
     dataset = recipe.load_data(data, _Download(console))
@@ -115,7 +163,10 @@ def train(
         "learning_curve": folder / "learning_curve.png",
         "test_samples": folder / "test.npz",
         "onnx": folder / f"{recipe.name}.onnx",
+        "result": folder / result.FILE,
     }
+    if not test:
+        del written["test_samples"]
     state = folder / f"{recipe.name}.state.safetensors"
     batches = -(-dataset.train.size // recipe.training.batch)
     with console.progress(f"train {recipe.name}", recipe.training.epochs * batches) as advance:
@@ -137,7 +188,14 @@ def train(
             )
 
         trained = training.train(
-            recipe, dataset, on_batch=on_batch, on_epoch=on_epoch, state=state, resume=resume
+            recipe,
+            dataset,
+            on_batch=on_batch,
+            on_epoch=on_epoch,
+            state=state,
+            resume=resume,
+            start=start,
+            test=test,
         )
     # Before the comparison, which may fail: hours of training must not be lost to it.
     checkpoint.save(trained, written["checkpoint"])
@@ -146,75 +204,62 @@ def train(
         trained.module, recipe.encoder.steps, recipe.shape, recipe.encoder, recipe.name
     )
     step_bytes = int(np.prod(recipe.shape)) * recipe.encoder.steps
-    kept = min(dataset.test.size, max(1, TEST_FILE_BYTES // step_bytes))
-    coded = recipe.code(dataset.test, 0, kept)
+    split = dataset.test if test else dataset.validation
+    kept = min(split.size, max(1, TEST_FILE_BYTES // step_bytes) if test else COMPARED)
+    coded = recipe.code(split, 0, kept)
     compared = _compare(trained, model, coded)
 
     checkpoint.write_metrics(trained.epochs, written["metrics"])
-    with files.replacing(written["test_samples"]) as path:
-        np.savez_compressed(path, spikes=coded, labels=dataset.test.labels[:kept])
+    if test:
+        with files.replacing(written["test_samples"]) as path:
+            np.savez_compressed(path, spikes=coded, labels=split.labels[:kept])
     export.write(model, written["onnx"])
+    described = result.describe(trained, dataset.test.size, options or {})
+    result.write(described, written["result"])
     state.unlink(missing_ok=True)
-    figures = _figures(trained, compared, dataset.test.size, written)
+    figures = described | {
+        "seconds": round(trained.seconds, 2),
+        "spikes_compared_with_onnxruntime": compared,
+        "spikes_different_from_onnxruntime": 0,
+        "files": {name: str(path) for name, path in written.items()},
+    }
     _report(trained, figures, console)
     return figures
 
 
 def _compare(trained: Trained, model: Any, coded: Any) -> int:
-    """Compare torch with onnxruntime on up to 1,000 samples; gives how many spikes are equal."""
+    """Compare torch with onnxruntime on up to `COMPARED` samples; gives the equal spikes."""
     from spikeloom.models.check import check_export
 
     compared = 0
-    samples = min(coded.shape[1], 1000)
+    samples = min(coded.shape[1], COMPARED)
     for first in range(0, samples, 250):
         part = coded[:, first : min(first + 250, samples)]
         compared += sum(check_export(trained.module, model, part).values())
     return compared
 
 
-def _figures(
-    trained: Trained, compared: int, samples: int, written: dict[str, Path]
-) -> dict[str, Any]:
-    recipe = trained.recipe
-    figures: dict[str, Any] = {
-        "recipe": recipe.name,
-        "settings": recipe.to_json(),
-        "seconds": round(trained.seconds, 2),
-        "best_epoch": trained.best.epoch,
-        "validation_accuracy": trained.best.accuracy,
-        "test_accuracy": trained.test.accuracy,
-        "test_samples": samples,
-        "spikes_per_neuron_and_step": trained.test.spike_rate,
-        "spikes_compared_with_onnxruntime": compared,
-        "spikes_different_from_onnxruntime": 0,
-        "files": {name: str(path) for name, path in written.items()},
-    }
-    if trained.test_rounded is not None:
-        figures["test_accuracy_rounded"] = trained.test_rounded.accuracy
-    return figures
-
-
 def _report(trained: Trained, figures: dict[str, Any], console: Console) -> None:
     rows = [
-        (
-            "test accuracy",
-            f"{figures['test_accuracy']:.2%} of {figures['test_samples']:,} samples",
-        ),
         ("validation accuracy", f"{trained.best.accuracy:.2%} (epoch {trained.best.epoch})"),
-        ("spikes per neuron and step", f"{figures['spikes_per_neuron_and_step']:.3f}"),
         (
             "spikes equal in onnxruntime",
             f"all of {figures['spikes_compared_with_onnxruntime']:,}",
         ),
         *((name.replace("_", " "), path) for name, path in figures["files"].items()),
     ]
-    if "test_accuracy_rounded" in figures:
+    if trained.test is not None:
+        rows[:0] = [
+            (
+                "test accuracy",
+                f"{trained.test.accuracy:.2%} of {figures['test_samples']:,} samples",
+            ),
+            ("spikes per neuron and step", f"{trained.test.spike_rate:.3f}"),
+        ]
+    if trained.test_rounded is not None:
         bits = trained.recipe.training.weight_bits
-        row = (
-            f"test accuracy in integers, {bits}-bit weights",
-            f"{figures['test_accuracy_rounded']:.2%}",
-        )
-        rows.insert(1, row)
+        name = f"test accuracy in integers, {bits}-bit weights"
+        rows.insert(1, (name, f"{trained.test_rounded.accuracy:.2%}"))
     console.table(f"{trained.recipe.name}, trained in {trained.seconds:.1f} s", ("", "value"), rows)
 
 
@@ -227,7 +272,7 @@ def _list(console: Console) -> dict[str, Any]:
     rows = [
         (
             recipe.name,
-            f"{'x'.join(map(str, recipe.shape))}-{recipe.notation}",
+            recipe.full_notation,
             recipe.dataset,
             type(recipe.algorithm).__name__,
             recipe.encoder.steps,
@@ -281,9 +326,9 @@ def _draw_learning_curve(trained: Trained, path: Path) -> None:
     losses.set_ylabel("loss")
     accuracies.plot(numbers, [epoch.train_accuracy for epoch in epochs], label="training")
     accuracies.plot(numbers, [epoch.accuracy for epoch in epochs], label="validation")
-    accuracies.plot(
-        trained.best.epoch, trained.test.accuracy, "C2o", label="test, weights of the best epoch"
-    )
+    if trained.test is not None:
+        label = "test, weights of the best epoch"
+        accuracies.plot(trained.best.epoch, trained.test.accuracy, "C2o", label=label)
     accuracies.yaxis.set_major_formatter(PercentFormatter(1))
     accuracies.set_ylabel("accuracy")
     for axes in (losses, accuracies):

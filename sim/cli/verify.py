@@ -65,8 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Verify and print what was covered."""
     from spikeloom.compiler.errors import SpikeloomError
+    from spikeloom.compiler.inputs import check_spikes
     from spikeloom.compiler.program import Program
-    from spikeloom.compiler.reference import check_spikes
     from spikeloom.sim.spike_files import read_spikes
     from spikeloom.sim.stimulus import with_extremes
 

@@ -1,0 +1,126 @@
+"""docs/arithmetic.md once more, one neuron at a time in plain Python integers."""
+
+import itertools
+
+import numpy as np
+
+from spikeloom.compiler.fixed import Decay, Reset
+from spikeloom.compiler.inputs import Spikes
+from spikeloom.compiler.ir import FixedNeuron, Network, Projection
+
+
+def run_plainly(network: Network, events: Spikes) -> tuple[dict[str, Spikes], list[int]]:
+    """Spikes per layer, each of shape (T, neurons), and scores, for the events (T, inputs)."""
+    fired: dict[str, Spikes] = {network.input.name: events}
+    membranes: dict[str, list[list[int]]] = {}
+    for layer in network.layers:
+        assert isinstance(layer.neuron, FixedNeuron)
+        sums = np.zeros((network.steps, layer.size), object)
+        for edge in network.projections_to(layer.name):
+            for step in range(network.steps):
+                sums[step] += _synaptic_input(edge, fired[edge.pre][step], layer.size)
+        spikes = np.zeros((network.steps, layer.size), np.int64)
+        membranes[layer.name] = []
+        for neuron in range(layer.size):
+            train, values = _neuron(layer.neuron, neuron, sums[:, neuron].tolist())
+            spikes[:, neuron] = train
+            membranes[layer.name].append(values)
+        fired[layer.name] = spikes
+    del fired[network.input.name]
+    return fired, _scores(network, fired, membranes)
+
+
+def _neuron(neuron: FixedNeuron, number: int, sums: list[int]) -> tuple[list[int], list[int]]:
+    threshold, bias = int(neuron.threshold[number]), int(neuron.bias[number])
+    current = state = 0
+    spikes: list[int] = []
+    membranes = []
+    for synaptic in sums:
+        accumulated = synaptic + bias
+        if neuron.current_decay is not None:
+            accumulated += _decay(neuron.current_decay, number, current)
+            current = _saturate(accumulated, neuron.current_bits)
+        membrane = _decay(neuron.decay, number, state) + accumulated
+        spike = neuron.fire and membrane >= threshold
+        if neuron.single_spike and any(spikes):
+            spike = False
+        state = membrane
+        if spike and neuron.reset is Reset.ZERO:
+            state = 0
+        elif spike and neuron.reset is Reset.SUBTRACT:
+            state = membrane - threshold
+        state = _saturate(state, neuron.state_bits)
+        spikes.append(int(spike))
+        membranes.append(membrane)
+    return spikes, membranes
+
+
+def _decay(decay: Decay, number: int, value: int) -> int:
+    divisor = 1 << decay.shift
+    return (value * int(decay.multiplier[number]) + divisor // 2) // divisor
+
+
+def _saturate(value: int, bits: int) -> int:
+    half = 1 << (bits - 1)
+    return max(-half, min(half - 1, value))
+
+
+def _synaptic_input(edge: Projection, events: Spikes, size: int) -> list[int]:
+    values = {index: int(value) for index, value in enumerate(events.reshape(-1)) if value}
+    if edge.pooling is not None:
+        _, height, width = edge.pooling.shape
+        _, rows, columns = edge.pooling.result
+        pooled: dict[int, int] = {}
+        for index, value in values.items():
+            channel, place = divmod(index, height * width)
+            row, column = (part // edge.pooling.size for part in divmod(place, width))
+            if row < rows and column < columns:
+                address = (channel * rows + row) * columns + column
+                pooled[address] = pooled.get(address, 0) + value
+        values = pooled
+    sums = [0] * size
+    if edge.convolution is None:
+        for index, value in values.items():
+            for post in range(size):
+                sums[post] += value * (int(edge.weight[post, index]) << edge.weight_shift)
+        return sums
+    each = edge.convolution
+    channels, height, width = each.shape
+    _, rows, columns = each.result
+    share = channels // each.groups
+    for post, (feature, row, column) in enumerate(
+        itertools.product(range(each.features), range(rows), range(columns))
+    ):
+        group = feature // (each.features // each.groups)
+        for channel, down, across in itertools.product(
+            range(share), range(each.kernel[0]), range(each.kernel[1])
+        ):
+            y = row * each.stride[0] + down - each.padding[0]
+            x = column * each.stride[1] + across - each.padding[1]
+            if 0 <= y < height and 0 <= x < width:
+                index = ((group * share + channel) * height + y) * width + x
+                weight = int(edge.weight[feature, channel, down, across]) << edge.weight_shift
+                sums[post] += values.get(index, 0) * weight
+    return sums
+
+
+def _scores(
+    network: Network, fired: dict[str, Spikes], membranes: dict[str, list[list[int]]]
+) -> list[int]:
+    readout, steps = network.readout, network.steps
+    scores = []
+    for number, values in enumerate(membranes[readout.population]):
+        times = np.flatnonzero(fired[readout.population][:, number]).tolist()
+        scores.append(
+            {
+                "spike_count": len(times),
+                "weighted_spike_count": sum(
+                    int(readout.weights[time]) for time in times if readout.weights
+                ),
+                "first_spike": steps - times[0] if times else 0,
+                "final_membrane": values[-1],
+                "maximum_membrane": max(values),
+            }[readout.kind]
+        )
+    size = readout.group
+    return [sum(scores[first : first + size]) for first in range(0, len(scores), size)]

@@ -1,0 +1,212 @@
+"""Random fixed networks over all that the integer stages know, not only what the chip takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar, get_args
+
+import numpy as np
+from hypothesis import strategies as st
+
+from spikeloom.compiler.fixed import Decay, Reset, signed_range
+from spikeloom.compiler.geometry import Convolution, Pooling
+from spikeloom.compiler.inputs import Spikes
+from spikeloom.compiler.ir import (
+    Events,
+    FixedNeuron,
+    Network,
+    Population,
+    Projection,
+    Readout,
+    ReadoutKind,
+)
+from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
+
+Shape = tuple[int, ...]
+Choice = TypeVar("Choice")
+
+_DECAYS = (0.0, 0.2, 0.5, 2 / 3, 0.8, 0.99, 1.0)
+
+_EVENTS = (
+    Events(),
+    Events(lowest=-1),
+    Events(-14, 90, 2.0**-5, constant=True),
+    Events(0, 255, 2.0**-8),
+    Events(0, 5, 2.0),
+    Events(-7, 0),
+)
+
+
+def wide_networks() -> st.SearchStrategy[Network]:
+    """One to three layers, each dense or a convolution, some of them with a second projection.
+
+    All but the seed comes from numpy: hypothesis alone would hardly ever leave small dense layers.
+    """
+    return st.integers(0, 2**32 - 1).map(wide_network)
+
+
+def wide_network(seed: int) -> Network:
+    """The network of a seed."""
+    draw = _Draw(np.random.default_rng(seed))
+    steps = draw.number(1, 8)
+    shape: Shape = (draw.number(1, 20),)
+    if draw.chance(0.7):
+        shape = (draw.number(1, 3), draw.number(1, 7), draw.number(1, 7))
+    events = replace(draw.one_of(_EVENTS), folded=True)
+    populations = [Population("input", shape, None, "spikes")]
+    projections: list[Projection] = []
+    layers = draw.number(1, 3)
+    for number in range(1, layers + 1):
+        layer, edges = draw.layer(f"layer{number}", populations, number < layers, events)
+        populations.append(layer)
+        projections += edges
+    network = bound_accumulators(
+        Network(
+            "wide",
+            steps,
+            tuple(populations),
+            tuple(projections),
+            draw.readout(populations[-1], steps),
+            events=events,
+        )
+    )
+    network.verify()
+    return network
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """The parts of a random network."""
+
+    random: np.random.Generator
+
+    def one_of(self, choices: Sequence[Choice]) -> Choice:
+        return choices[int(self.random.integers(len(choices)))]
+
+    def number(self, low: int, high: int) -> int:
+        return int(self.random.integers(low, high + 1))
+
+    def chance(self, share: float = 0.5) -> bool:
+        return bool(self.random.random() < share)
+
+    def layer(
+        self, name: str, before: list[Population], inner: bool, events: Events
+    ) -> tuple[Population, list[Projection]]:
+        pre = before[-1]
+        dense = None
+        if len(pre.shape) == 1 or self.chance(0.3):
+            dense = self.number(1, 12)
+        edges = [self.projection(pre, name, dense)]
+        convolution = edges[0].convolution
+        shape: Shape = (edges[0].weight.shape[0],)
+        if convolution is not None:
+            shape = convolution.result
+        if len(before) > 1 and self.chance():
+            edges += self.second(before[-2], name, shape)
+        spread = int(np.sqrt(edges[0].weight[0].size) * (1 << edges[0].weight_bits - 1))
+        spread <<= edges[0].weight_shift
+        if len(before) == 1:
+            spread *= max(1, events.highest // 2)
+        fire = inner or self.chance(0.7)
+        neuron = self.neuron(int(np.prod(shape)), spread, fire)
+        return Population(name, shape, neuron, name), edges
+
+    def projection(self, pre: Population, post: str, dense: int | None) -> Projection:
+        """Onto `dense` neurons, or a convolution; with or without pooling."""
+        shape = pre.shape
+        pooling = None
+        if len(shape) == 3 and self.chance():
+            channels, height, width = shape
+            pooling = Pooling((channels, height, width), self.number(1, min(3, height, width)))
+            shape = pooling.result
+        if dense is None:
+            return self.edge(pre, post, self.convolution(shape), pooling)
+        return self.edge(pre, post, (dense, int(np.prod(shape))), pooling)
+
+    def second(self, pre: Population, post: str, shape: Shape) -> list[Projection]:
+        """A projection past a layer, dense or of 1 x 1 kernels, where the shapes allow it."""
+        if len(shape) == 1:
+            return [self.edge(pre, post, (shape[0], pre.size), None)]
+        if pre.shape[1:] != shape[1:]:
+            return []
+        channels, height, width = pre.shape
+        kernels = Convolution((channels, height, width), shape[0], (1, 1))
+        return [self.edge(pre, post, kernels, None)]
+
+    def edge(
+        self, pre: Population, post: str, kind: Convolution | Shape, pooling: Pooling | None
+    ) -> Projection:
+        bits = self.number(2, 8)
+        low, high = signed_range(bits)
+        convolution = kind if isinstance(kind, Convolution) else None
+        shape = kind.weight_shape if isinstance(kind, Convolution) else kind
+        return Projection(
+            pre=pre.name,
+            post=post,
+            weight=self.random.integers(low, high + 1, shape),
+            source=f"{pre.name} to {post}",
+            weight_bits=bits,
+            weight_shift=self.number(0, 3),
+            convolution=convolution,
+            pooling=pooling,
+        )
+
+    def convolution(self, shape: Shape) -> Convolution:
+        channels, height, width = shape
+        groups = self.one_of([part for part in range(1, channels + 1) if channels % part == 0])
+        top, left, bottom, right = (self.number(0, 2) for _ in range(4))
+        kernel = (
+            self.number(1, min(3, height + top + bottom)),
+            self.number(1, min(3, width + left + right)),
+        )
+        return Convolution(
+            (channels, height, width),
+            groups * self.number(1, 2),
+            kernel,
+            (self.number(1, 2), self.number(1, 2)),
+            (top, left, bottom, right),
+            groups,
+        )
+
+    def neuron(self, size: int, spread: int, fire: bool) -> FixedNeuron:
+        has_current = self.chance()
+        return FixedNeuron(
+            decay=self.decay(size),
+            threshold=self.random.integers(1, max(2, spread), size),
+            bias=self.random.integers(-(spread // 4), spread // 3 + 1, size),
+            reset=self.one_of(list(Reset)),
+            scale=1.0,
+            state_bits=self.one_of([4, 8, 12, 16, 24]),
+            current_decay=self.decay(size) if has_current else None,
+            current_bits=self.one_of([4, 8, 16]) if has_current else 0,
+            fire=fire,
+            single_spike=self.chance(0.3),
+        )
+
+    def decay(self, size: int) -> Decay:
+        """Of one factor, or of several within a layer."""
+        factors = self.random.choice(_DECAYS, size if self.chance() else 1)
+        return Decay.from_float(np.broadcast_to(factors, (size,)), self.number(4, 12))
+
+    def readout(self, population: Population, steps: int) -> Readout:
+        kinds: list[ReadoutKind] = ["final_membrane", "maximum_membrane"]
+        assert population.neuron is not None
+        if population.neuron.fire:
+            kinds = list(get_args(ReadoutKind))
+        kind = self.one_of(kinds)
+        weights: tuple[int, ...] = ()
+        if kind == "weighted_spike_count":
+            weights = (255, *(self.number(0, 255) for _ in range(steps - 1)))
+        size = population.size
+        group = self.one_of([part for part in range(1, size + 1) if size % part == 0])
+        return Readout(population.name, kind, weights, group)
+
+
+def random_events(network: Network, samples: int, seed: int = 0) -> Spikes:
+    """Events of shape (T, samples, inputs): sparse and dense samples, and both extremes."""
+    events, random = network.events, np.random.default_rng(seed)
+    shape = (1 if events.constant else network.steps, samples, network.input.size)
+    given = random.integers(events.lowest, events.highest + 1, shape)
+    if events.lowest <= 0 <= events.highest:
+        given[random.random(shape) < random.random((1, samples, 1))] = 0
+    given[:, -2], given[:, -1] = events.lowest, events.highest
+    return np.broadcast_to(given, (network.steps, *shape[1:])).copy()
