@@ -22,7 +22,7 @@ def check_spikes(network: Network, spikes: NDArray[np.generic]) -> Spikes:
     return _convert(network, spikes, 1.0)
 
 
-def to_events(network: Network, values: NDArray[np.generic]) -> Spikes:
+def read_events(network: Network, values: NDArray[np.generic]) -> Spikes:
     """The events that the numbers of an input file stand for.
 
     Parameters
@@ -41,7 +41,7 @@ def to_events(network: Network, values: NDArray[np.generic]) -> Spikes:
 
 
 def file_values(network: Network, spikes: Spikes) -> NDArray[Any]:
-    """The inverse of `to_events`: integers where an event of 1 is worth 1, else float32."""
+    """The inverse of `read_events`: integers where an event of 1 is worth 1, else float32."""
     if network.events.step == 1:
         return spikes
     values: NDArray[np.float32] = spikes * np.float32(network.events.step)

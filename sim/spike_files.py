@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.files import replacing
 from spikeloom.compiler.fixed import IntArray
-from spikeloom.compiler.inputs import Spikes, file_values, to_events
+from spikeloom.compiler.inputs import Spikes, file_values, read_events
 from spikeloom.compiler.ir import Network
 
 COLUMNS = ("sample", "step", "input")
@@ -67,7 +67,7 @@ def read_spikes(path: Path, network: Network) -> InputSpikes:
     else:
         arrays = _read_npz(path, content)
     try:
-        spikes = to_events(network, arrays["spikes"])
+        spikes = read_events(network, arrays["spikes"])
     except SpikeloomError as error:
         raise SpikeloomError(f"'{path}': {error}") from error
     if not spikes.shape[1]:

@@ -221,13 +221,13 @@ def test_roundings_that_matter_are_told(
     path = tmp_path / "slow.onnx"
     nodes = NODES.replace("beta", "slow") + COUNT
     path.write_bytes(parse_model(nodes, initializers="float slow = {0.99}").SerializeToString())
-    run(compile_command, path, "-o", tmp_path / "out", "--state-bits", 12)
+    run(compile_command, path, "-o", tmp_path / "out", "--state-bits", 11)
     printed = " ".join(capsys.readouterr().out.split())
     assert (
         "note: layer 'lif': the decay of 0.99 becomes 0.988281, so that 17% more or less leaks in "
         "a step; a larger --decay-bits is closer"
     ) in printed
-    assert "note: layer 'lif': states of 12 bits saturate at" in printed
+    assert "note: layer 'lif': states of 11 bits saturate at" in printed
 
 
 @pytest.mark.parametrize("text", ["lif", "lif=", "=3", "lif=two", "lif=1,lif=2", "lif=-1"])

@@ -8,7 +8,7 @@ import pytest
 from networks import LayerOptions, random_network
 from spikeloom.compiler import reference
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.inputs import check_spikes, file_values, to_events
+from spikeloom.compiler.inputs import check_spikes, file_values, read_events
 from spikeloom.compiler.ir import Events, Network
 
 DIRECT = Events(-14, 90, 2.0**-5, constant=True, folded=True)
@@ -47,17 +47,17 @@ def test_file_holds_multiples_of_the_step() -> None:
     values = file_values(item, events)
     assert values.dtype == np.float32
     assert np.array_equal(values, events / 32)
-    assert np.array_equal(to_events(item, values), events)
-    assert np.array_equal(to_events(item, values.astype(np.float64)), events)
+    assert np.array_equal(read_events(item, values), events)
+    assert np.array_equal(read_events(item, values.astype(np.float64)), events)
 
 
 def test_inputs_may_stand_in_the_axes_of_their_shape() -> None:
     item = network()
     item = replace(item, populations=(replace(item.input, shape=(1, 2, 3)), *item.layers))
     spikes = np.random.default_rng(1).integers(0, 2, (4, 3, 1, 2, 3))
-    assert np.array_equal(to_events(item, spikes), spikes.reshape(4, 3, 6))
+    assert np.array_equal(read_events(item, spikes), spikes.reshape(4, 3, 6))
     with pytest.raises(SpikeloomError, match=r"input spikes have shape \(4, 3, 3, 2, 1\)"):
-        to_events(item, spikes.reshape(4, 3, 3, 2, 1))
+        read_events(item, spikes.reshape(4, 3, 3, 2, 1))
 
 
 def test_input_of_another_shape_is_refused() -> None:
@@ -91,7 +91,7 @@ def test_number_between_the_steps_or_out_of_range_is_refused(value: float) -> No
         match=r"at step 0, sample 1, input 2 is .*; wanted a multiple of 0\.03125 in -0\.4375 \.\. "
         r"2\.8125",
     ):
-        to_events(network(DIRECT), values)
+        read_events(network(DIRECT), values)
 
 
 def test_constant_input_that_changes_is_refused() -> None:
@@ -101,7 +101,7 @@ def test_constant_input_that_changes_is_refused() -> None:
         SpikeloomError,
         match=r"at step 2, sample 1, input 4 is 0\.5; wanted the number of step 0 at every step",
     ):
-        to_events(network(DIRECT), values)
+        read_events(network(DIRECT), values)
 
 
 def test_text_is_no_input() -> None:

@@ -12,14 +12,14 @@ from spikeloom.compiler import geometry, reference
 from spikeloom.compiler.cores import map_network
 from spikeloom.compiler.errors import SpikeloomError, VerificationMismatch
 from spikeloom.compiler.fixed_onnx import fixed_model
-from spikeloom.compiler.inputs import file_values, to_events
+from spikeloom.compiler.inputs import file_values, read_events
 from spikeloom.compiler.ir import Network
 from spikeloom.compiler.program import Program
 from spikeloom.sim.oracle import compare_fixed
 from wide_networks import random_events, wide_networks
 
 wide = settings(
-    max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -103,7 +103,7 @@ def test_input_file_holds_the_events_in_steps(network: Network) -> None:
     values = file_values(network, events)
     shape = (network.steps, 3, *network.input.shape)
     for given_values in (values, values.reshape(shape), values.astype(np.float32)):
-        assert np.array_equal(to_events(network, given_values), events)
+        assert np.array_equal(read_events(network, given_values), events)
 
 
 def test_fault_in_a_file_is_caught() -> None:

@@ -207,7 +207,7 @@ def test_csv_for_graded_input_is_refused(network: Network, tmp_path: Path) -> No
     path.write_text("sample,step,input\n0,0,0\n")
     with pytest.raises(
         SpikeloomError,
-        match=r"'.*spikes\.csv' lists spikes, but network '.*' takes events of -14 \.\. 90 steps of "
-        r"0\.03125; wanted an \.npz file",
+        match=r"'.*spikes\.csv' lists spikes, but network '.*' takes events of -14 \.\. 90 steps "
+        r"of 0\.03125; wanted an \.npz file",
     ):
         read_spikes(path, graded(network))
