@@ -192,15 +192,15 @@ RECIPES = (
         training=_spike_based(0.0085, 125, 64, (75,)),
         published="99.59",
     ),
-    # A tenth of the steps, for a processor: with so few the input must be less noisy, and steps that
-    # adapt to each weight's gradient get farther in few epochs.
+    # A tenth of the steps, for training on a processor: so few need less noisy input, and updates
+    # that adapt to each weight's gradient get farther in few epochs.
     Recipe(
         name="spikebp-mnist-lenet-short",
         dataset="mnist",
         encoder=Bernoulli(10),
         network=ARCHITECTURES["mnist-lenet"],
         algorithm=SpikeBased(),
-        training=Training(epochs=6, batch=64, learning_rate=2e-3, augmentation=_MNIST_MOVES),
+        training=Training(epochs=6, batch=32, learning_rate=1e-3),
         published="99.59 (T = 100, other training)",
     ),
     Recipe(
