@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from float_network import run_floats
+from float_run import run_floats
 from map_graphs import FOLDED, P2, Case, Parse, behind, convolution, kinds, model_of
 
 from spikeloom.compiler.onnx_import import import_network

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from float_network import run_floats
+from float_run import run_floats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray

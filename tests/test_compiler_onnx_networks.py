@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from float_network import run_floats
+from float_run import run_floats
 from torch import nn
 
 from spikeloom.compiler.onnx_import import examine

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import pytest
-from float_network import run_floats
+from float_run import run_floats
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.ir import Neuron, Readout
