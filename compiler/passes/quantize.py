@@ -108,9 +108,12 @@ def _quantize_threshold(layer: Population, neuron: Neuron, precision: Precision)
     needed = signed_bits(0, int(threshold.max()))
     offered = choose_state_bits(precision, int(threshold.max()))
     if needed > offered:
+        limit = f"a membrane has at most {STATE_BITS[1]}"
+        if precision.state_bits is not None:
+            limit = f"--state-bits is {precision.state_bits}"
         raise SpikeloomError(
             f"layer '{layer.name}' has a threshold of {threshold.max()} membrane units, which "
-            f"needs {needed} bits; --state-bits is {offered}"
+            f"needs {needed} bits; {limit}"
         )
     return threshold
 
