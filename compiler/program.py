@@ -6,7 +6,7 @@ the same chip. `docs/program-file.md` lists the fields.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -34,7 +34,7 @@ from spikeloom.compiler.ir import (
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 
 FORMAT = "spikeloom program"
-VERSION = 2
+VERSION = 3
 
 ARITHMETIC = {
     "integers": "two's complement",
@@ -65,12 +65,14 @@ ARITHMETIC = {
 class Program:
     """A fixed network and the number of lanes that each of its layers is folded onto.
 
-    Layers that `lanes` does not name get one lane per neuron. Networks that the accelerator does
-    not take are programs as well: these can be simulated.
+    Layers that `lanes` does not name get one lane per neuron; `fire_lanes` is for the fire scan,
+    see `cores.Core`. Networks that the accelerator does not take are programs as well: these can be
+    simulated.
     """
 
     network: Network
     lanes: dict[str, int]
+    fire_lanes: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         network = self.network
@@ -79,7 +81,7 @@ class Program:
             raise SpikeloomError(f"network '{network.name}' holds real numbers; quantise it first")
         if not network.layers:
             raise SpikeloomError(f"network '{network.name}' has no layer of neurons")
-        check_lanes(network, self.lanes)
+        check_lanes(network, self.lanes, self.fire_lanes)
         for layer, wanted in zip(network.layers, bound_accumulators(network).layers, strict=True):
             assert isinstance(layer.neuron, FixedNeuron) and isinstance(wanted.neuron, FixedNeuron)
             if layer.neuron.accumulator_bits < wanted.neuron.accumulator_bits:
@@ -98,7 +100,7 @@ class Program:
         SpikeloomError
             If the network has what the accelerator does not have yet.
         """
-        return map_network(self.network, self.lanes)
+        return map_network(self.network, self.lanes, self.fire_lanes)
 
     @cached_property
     def refusal(self) -> str | None:
@@ -162,6 +164,7 @@ class Program:
                 "state_bits": neuron.state_bits,
                 "accumulator_bits": neuron.accumulator_bits,
                 "lanes": self.lanes.get(item.name, item.size),
+                "fire_lanes": self.fire_lanes.get(item.name),
             }
             if neuron.current_decay is not None:
                 entry |= {
@@ -200,15 +203,18 @@ class Program:
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise SpikeloomError(f"program file '{path}' is damaged: {error!r}") from error
 
-    def with_lanes(self, lanes: dict[str, int]) -> "Program":
-        """The same network folded otherwise."""
-        return Program(self.network, lanes)
+    def with_lanes(
+        self, lanes: dict[str, int], fire_lanes: dict[str, int] | None = None
+    ) -> "Program":
+        """The same network folded otherwise; by default with the default number of fire lanes."""
+        return Program(self.network, lanes, fire_lanes or {})
 
     def __str__(self) -> str:
         if self.refusal is not None:
             return f"{self.network}\n  no cores: {self.refusal}"
         folding = [
             f"  core {core.name}: {core.lanes} lanes x {core.groups} groups, "
+            f"{core.fire_lanes} fire lanes, "
             f"weights {core.inputs * core.groups} x {core.lanes * core.weight_bits} bits"
             for core in self.cores
         ]
@@ -235,12 +241,15 @@ def _describe_projection(edge: Projection) -> dict[str, Any]:
 
 def _program(description: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Program:
     populations = []
-    lanes = {}
+    lanes: dict[str, int] = {}
+    fire_lanes: dict[str, int] = {}
     for entry in description["populations"]:
         name = entry["name"]
         neuron = None
         if "decay_shift" in entry:
             lanes[name] = entry["lanes"]
+            if entry["fire_lanes"] is not None:
+                fire_lanes[name] = entry["fire_lanes"]
             neuron = _neuron(entry, tensors)
         populations.append(Population(name, tuple(entry["shape"]), neuron, entry["source"]))
     readout = dict(description["readout"])
@@ -257,7 +266,7 @@ def _program(description: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> P
         encoder=description["encoder"],
         events=Events(**description["events"]),
     )
-    return Program(network, lanes)
+    return Program(network, lanes, fire_lanes)
 
 
 def _neuron(entry: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> FixedNeuron:

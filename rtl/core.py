@@ -7,22 +7,16 @@ from amaranth.lib.wiring import In, Out
 
 from spikeloom.rtl.encoder import SpikeEncoder
 from spikeloom.rtl.events import event_layout, event_stream
-from spikeloom.rtl.neurons import NeuronArray
+from spikeloom.rtl.fire import FireUnit, scan_pause
+from spikeloom.rtl.lanes import LaneArray
+from spikeloom.rtl.membranes import MembraneSender
 from spikeloom.rtl.queue import EventQueue
 from spikeloom.rtl.synapses import SynapseEngine
-
-
-def spike_vector_places(core) -> int:
-    """Spike vectors that wait in the encoder of a core.
-
-    With one group a scan is one vector. With more, as many as keep a scan going while the first
-    of them travels from the engine to the encoder and its credit back.
-    """
-    return 2 if core.groups == 1 else 5
+from spikeloom.rtl.vectors import vector_places
 
 
 class LayerCore(wiring.Component):
-    """Event queue, synapse engine, neurons and spike encoder of one layer.
+    """Event queue, synapse engine, lanes, fire unit and encoder of one layer.
 
     Parameters
     ----------
@@ -31,38 +25,48 @@ class LayerCore(wiring.Component):
     Members
     -------
     i : In(stream) of events of the layer before
-    o : Out(stream) of events of this layer
+    o : Out(stream) of events of this layer: its spikes, or its membranes for the readout
     """
 
     def __init__(self, core):
         self.core = core
-        places = spike_vector_places(core)
-        self.queue = EventQueue(event_layout(core.inputs))
-        self.neurons = NeuronArray(core)
-        self.engine = SynapseEngine(core, self.neurons.fire_latency, places)
-        self.encoder = SpikeEncoder(core.neurons, core.lanes, places)
-        super().__init__({"i": In(event_stream(core.inputs)), "o": Out(event_stream(core.neurons))})
+        places = vector_places(core)
+        self.queue = EventQueue(event_layout(core.inputs, core.value_bits))
+        self.engine = SynapseEngine(core, scan_pause(core), places)
+        self.lanes = LaneArray(core)
+        self.fire = FireUnit(core)
+        sender = SpikeEncoder if core.sends == "spikes" else MembraneSender
+        self.encoder = sender(core, places)
+        super().__init__(
+            {
+                "i": In(event_stream(core.inputs, core.value_bits)),
+                "o": Out(event_stream(core.neurons, core.value_sent_bits)),
+            }
+        )
 
     def probes(self):
         """All probes, in the order of the pipeline."""
-        blocks = (self.queue, self.engine, self.neurons, self.encoder)
+        blocks = (self.queue, self.engine, self.lanes, self.fire, self.encoder)
         return [probe for block in blocks for probe in block.probes()]
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.queue = queue = self.queue
         m.submodules.engine = engine = self.engine
-        m.submodules.neurons = neurons = self.neurons
+        m.submodules.lanes = lanes = self.lanes
+        m.submodules.fire = fire = self.fire
         m.submodules.encoder = encoder = self.encoder
         wiring.connect(m, wiring.flipped(self.i), queue.i)
         wiring.connect(m, queue.o, engine.i)
         wiring.connect(m, encoder.o, wiring.flipped(self.o))
         m.d.comb += [
-            neurons.fetch.eq(engine.fetch),
-            neurons.apply.eq(engine.apply),
-            neurons.weights.eq(engine.weights),
-            encoder.vector_valid.eq(neurons.vector_valid),
-            encoder.vector.eq(neurons.vector),
+            lanes.before.eq(engine.before),
+            lanes.apply.eq(engine.apply),
+            lanes.weights.eq(engine.weights),
+            fire.apply.eq(engine.apply),
+            fire.sums.eq(lanes.sums),
+            encoder.vector_valid.eq(fire.vector_valid),
+            encoder.vector.eq(fire.vector),
             engine.release.eq(encoder.release),
         ]
         return m
@@ -80,32 +84,29 @@ class LayerCoreModel:
 
     def __init__(self, core: LayerCore):
         self.name = core.core.name
-        self.groups = core.core.groups
         self.queue = core.queue.model()
         self.engine = core.engine.model()
-        self.neurons = core.neurons.model()
+        self.lanes = core.lanes.model()
+        self.fire = core.fire.model()
         self.encoder = core.encoder.model()
         self.settle()
 
     def settle(self) -> None:
         """Let what depends on the registers alone settle, after a clock edge."""
         self.engine.settle(self.queue.valid, self.queue.head)
-        self.neurons.settle(self.engine.apply, self.engine.apply_row)
+        self.lanes.settle(*self.engine.apply)
         self.shown: tuple[int, ...] | None = None
-        self.still = self.engine.rests and self.neurons.rests and self.encoder.waits
+        self.still = self.engine.rests and self.fire.rests and self.encoder.waits
 
     def clock(self, pushed: int | None, ready: bool) -> None:
         """Go on by one clock edge: the event taken, if any, and the next block's readiness."""
         if self.still and pushed is None and not (ready and self.encoder.valid):
             return
-        vector = None
-        if self.neurons.vector_valid:
-            vector = self.neurons.spikes, self.neurons.scan_end
-        load = self.encoder.loads(ready)
-        release = self.encoder.releases(load)
+        release = self.encoder.releases(ready)
         pop = self.engine.takes
-        self.encoder.clock(vector, ready, load)
-        self.neurons.clock(self.engine.apply)
+        self.encoder.clock(self.fire.vector, ready, release)
+        self.fire.clock(self.engine.apply[0], self.lanes.sums)
+        self.lanes.clock()
         self.engine.clock(self.queue.head, release)
         self.queue.clock(pushed, pop)
         self.settle()
@@ -113,7 +114,7 @@ class LayerCoreModel:
     @property
     def steps_done(self) -> int:
         """Time steps at whose end all neurons have been compared, since reset."""
-        return len(self.neurons.fired) // self.groups
+        return len(self.fire.fired)
 
     def values(self) -> tuple[int, ...]:
         """Values of the probes."""
@@ -121,7 +122,8 @@ class LayerCoreModel:
             self.shown = (
                 *self.queue.values(),
                 *self.engine.values(),
-                *self.neurons.values(),
+                *self.lanes.values(),
+                *self.fire.values(),
                 *self.encoder.values(),
             )
         return self.shown

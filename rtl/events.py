@@ -1,31 +1,77 @@
 """Events and the words that carry them over the accelerator's ports."""
 
-from amaranth import unsigned
+from amaranth import signed, unsigned
 from amaranth.lib import data, stream
 
 
-def event_layout(addresses: int) -> data.StructLayout:
+def event_layout(addresses: int, value_bits: int = 0) -> data.StructLayout:
     """An event of a population with that many neurons.
 
-    Either a spike of the neuron with number `address`, or, where `end` is set, the end of the time
-    step (then `address` is 0). Spikes of a step may come in any order, each neuron at most once.
+    Either an event of the neuron with number `address`, or, where `end` is set, the end of the time
+    step (then `address` and `value` are 0); `last` is set at the end of a window, only together
+    with `end`. Events of a step may come in any order, each neuron at most once.
+
+    Parameters
+    ----------
+    value_bits : width of an event's signed value; 0 for spikes, which have none
     """
-    return data.StructLayout({"address": range(max(addresses, 2)), "end": unsigned(1)})
+    members = {"address": range(max(addresses, 2))}
+    if value_bits:
+        members["value"] = signed(value_bits)
+    return data.StructLayout(members | {"end": unsigned(1), "last": unsigned(1)})
 
 
-def event_stream(addresses: int) -> stream.Signature:
+def event_stream(addresses: int, value_bits: int = 0) -> stream.Signature:
     """A stream of events of a population with that many neurons."""
-    return stream.Signature(event_layout(addresses))
+    return stream.Signature(event_layout(addresses, value_bits))
 
 
-def event_word_bits(addresses: int) -> int:
-    """Width of an input word: 16 bits, or 32 for more than 32,768 inputs.
+class EventCode:
+    """Events of an `event_layout` as integers, for the cycle models.
 
-    The highest bit marks the end of a time step, the others are the address of the input.
+    Attributes
+    ----------
+    end, window_end : the events that end a time step, and a window
     """
-    return 16 if addresses <= 1 << 15 else 32
+
+    def __init__(self, addresses: int, value_bits: int = 0):
+        self.value_bits = value_bits
+        self.address_bits = (max(addresses, 2) - 1).bit_length()
+        self.end = 1 << (self.address_bits + value_bits)
+        self.window_end = 3 * self.end
+
+    def event(self, address: int, value: int = 0) -> int:
+        """The event of a neuron."""
+        return address | (value & ((1 << self.value_bits) - 1)) << self.address_bits
+
+    def address(self, event: int) -> int:
+        """The neuron of an event."""
+        return event & ((1 << self.address_bits) - 1)
+
+    def value(self, event: int) -> int:
+        """The value of an event, 1 for a spike."""
+        if not self.value_bits:
+            return 1
+        value = event >> self.address_bits & ((1 << self.value_bits) - 1)
+        return value - (value >> (self.value_bits - 1) << self.value_bits)
 
 
-def event_word(addresses: int, address: int | None) -> int:
-    """The input word of a spike of input number `address`, or of the end of a step (None)."""
-    return 1 << (event_word_bits(addresses) - 1) if address is None else address
+class WordFormat:
+    """The words that carry events over the accelerator's input.
+
+    Lowest the address, then the value if events have one; the highest bit of the word marks the end
+    of a time step, and then the others are ignored. 16 bits if that is enough, else 32.
+    """
+
+    def __init__(self, addresses: int, value_bits: int = 0):
+        code = EventCode(addresses, value_bits)
+        self.address_bits, self.value_bits = code.address_bits, value_bits
+        used = self.address_bits + value_bits + 1
+        assert used <= 32, "the compiler lets no wider events pass"
+        self.bits = 16 if used <= 16 else 32
+        self.end = 1 << (self.bits - 1)
+        self._code = code
+
+    def word(self, address: int, value: int = 1) -> int:
+        """The word of an event."""
+        return self._code.event(address, value)

@@ -4,6 +4,8 @@ A block lists its probes in `probes()` and its model gives their values, in the 
 `values()`. The top level joins them into one port per block, so that a simulator reads few signals.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from amaranth import Cat, Value
 from numpy.typing import NDArray
@@ -18,6 +20,8 @@ class Probe:
     value : the signal, or the parts of all lanes side by side
     lanes : number of equal parts, one per lane; 0 for a signal that belongs to no lane. Parts of
         one bit are spikes; wider ones are signed
+    place : where the lanes belong, for reports: the name of an earlier probe of the same block, and
+        the number of lane 0's neuron by that probe's value; None for neurons 0, 1, ..
 
     Attributes
     ----------
@@ -25,14 +29,20 @@ class Probe:
     width : bits that the probe takes in the probe port
     """
 
-    def __init__(self, name: str, value: Value, lanes: int = 0):
+    def __init__(
+        self,
+        name: str,
+        value: Value,
+        lanes: int = 0,
+        place: tuple[str, Sequence[int]] | None = None,
+    ):
         self.name = name
         self.value = value
         self.lanes = lanes
+        self.place = place
         self.width = len(value)
         if lanes:
-            part = len(value) // lanes
-            self.lane_bits = next(bits for bits in (1, 8, 16, 32, 64) if bits >= part)
+            self.lane_bits = lane_bits(len(value) // lanes)
             self.width = lanes * self.lane_bits
 
     def wire(self) -> Value:
@@ -48,6 +58,11 @@ class Probe:
         if self.lane_bits == 1:
             return [shown >> lane & 1 for lane in range(self.lanes)]
         return [int(item) for item in unpack_lanes(shown, self.lanes, self.lane_bits)]
+
+
+def lane_bits(width: int) -> int:
+    """Bits that a part of so many bits takes in a probe port."""
+    return next(bits for bits in (1, 8, 16, 32, 64) if bits >= width)
 
 
 def pack_lanes(values: NDArray[np.int64], lane_bits: int) -> int:

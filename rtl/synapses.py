@@ -1,20 +1,12 @@
 """The synapse engine: turns events into operations on groups of neurons, with their weights."""
 
-from amaranth import Module, Mux, Signal, unsigned
-from amaranth.lib import data, enum, memory, wiring
+from amaranth import Module, Mux, Signal, signed, unsigned
+from amaranth.lib import enum, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from spikeloom.rtl.events import event_layout, event_stream
+from spikeloom.rtl.events import EventCode, event_stream
+from spikeloom.rtl.operations import NO_OPERATION, Kind, Operation, operation_layout
 from spikeloom.rtl.probe import Probe
-
-
-class Kind(enum.Enum, shape=2):
-    """What an operation does to a group of neurons."""
-
-    NONE = 0
-    ADD = 1
-    FIRE = 2
-    CLEAR = 3
 
 
 class Activity(enum.Enum, shape=3):
@@ -24,66 +16,69 @@ class Activity(enum.Enum, shape=3):
     ADD = 1
     FIRE = 2
     BLOCKED = 3
-    DRAIN = 4
+    WAIT = 4
     CLEAR = 5
 
 
-def operation_layout(groups: int) -> data.StructLayout:
-    """An operation on one group of neurons.
-
-    ADD adds the weights of an event. FIRE compares the membranes with the thresholds and makes them
-    ready for the next time step; `scan_end` marks the last group of a time step, `window_end` all
-    groups of the last time step of a sample. CLEAR brings the membranes to rest.
-    """
-    return data.StructLayout(
-        {"kind": Kind, "group": range(groups), "scan_end": unsigned(1), "window_end": unsigned(1)}
-    )
+def product_bits(core) -> int:
+    """Width of a weight times the value of an event."""
+    if not core.value_bits:
+        return core.weight_bits
+    # A sign takes one bit more, for the smallest weight; any other value all of its bits.
+    return core.weight_bits + (1 if core.lowest >= -1 and core.highest <= 1 else core.value_bits)
 
 
 class SynapseEngine(wiring.Component):
     """Address generator and weight memory of a core.
 
     An event of input a visits the groups 0 .. G-1, one per clock cycle, each with one word of
-    weights. The end of a time step visits them likewise and makes them fire. Operations pass two
-    pipeline stages: `fetch`, while the weight memory is read, and `apply`, when the neurons act.
+    weights. The end of a time step visits the rows of the fire scan likewise. Operations pass the
+    pipeline stages `fetch`, while the weight memory is read, where events have values `scale`,
+    when the weights are multiplied, and `apply`, when the lanes act.
 
-    After reset it first clears all groups, as a reset may cut a sample short. After a scan it waits
-    until the neurons have written back: a later operation would find the old membranes. A FIRE
-    operation waits for a credit, that is for a free place in the spike encoder, so nothing behind
-    the engine ever has to stall.
+    Where the input is constant, the events of a window come once and its end starts the fire scans
+    of all T steps, one after the other.
+
+    After reset the engine first clears all rows, as a reset may cut a sample short. Behind a scan
+    the next one waits for `pause` cycles, until the states of each row are back in their memory
+    when it comes again. A FIRE operation waits for a credit, that is for a free place behind the
+    fire unit, so nothing behind the engine ever has to stall.
 
     Parameters
     ----------
     core : Core
-    fire_latency : clock cycles from a FIRE operation in `apply` to the write of its membranes
-    credits : places for spike vectors in the encoder
+    pause : clock cycles between two scans, at least
+    credits : places for the vectors that leave the fire unit
 
     Members
     -------
     i : In(stream) of events
-    release : In(1), the encoder has freed a place
-    fetch : Out, the operation whose weights are being read
+    release : In(1), a place has become free
+    before : Out, the operation that is in `apply` one cycle later
     apply : Out, the operation to carry out
-    weights : Out(lanes * weight_bits), the weights of `apply`, lane 0 lowest
+    weights : Out(lanes * product_bits), the weights of `apply` times the value, lane 0 lowest
     """
 
-    def __init__(self, core, fire_latency: int, credits: int):
+    def __init__(self, core, pause: int, credits: int):
         self.core = core
-        self.fire_latency = fire_latency
+        self.pause = pause
         self.group = Signal(range(core.groups))
-        self.step = Signal(range(core.steps))
-        self.wait = Signal(range(fire_latency + 1))
+        self.part = Signal(range(core.parts))
+        self.row = Signal(range(core.rows))
+        self.step = Signal(range(core.steps if core.constant else 1))
+        self.wait = Signal(range(pause + 1))
         self.credits = Signal(range(credits + 1), init=credits)
         self.uncleared = Signal(init=1)
         self.activity = Signal(Activity)
-        operation = operation_layout(core.groups)
+        operation = operation_layout(core)
+        self.fetch = Signal(operation)
         super().__init__(
             {
-                "i": In(event_stream(core.inputs)),
+                "i": In(event_stream(core.inputs, core.value_bits)),
                 "release": In(1),
-                "fetch": Out(operation),
+                "before": Out(operation),
                 "apply": Out(operation),
-                "weights": Out(core.lanes * core.weight_bits),
+                "weights": Out(core.lanes * product_bits(core)),
             }
         )
 
@@ -92,79 +87,123 @@ class SynapseEngine(wiring.Component):
         return [
             Probe("engine.state", self.activity.as_value()),
             Probe("engine.group", self.group),
+            Probe("engine.row", self.row),
             Probe("engine.step", self.step),
             Probe("engine.wait", self.wait),
             Probe("engine.credits", self.credits),
-            Probe("engine.fetch", self.fetch.as_value()),
+            Probe("engine.before", self.before.as_value()),
             Probe("engine.apply", self.apply.as_value()),
         ]
 
     def elaborate(self, platform):
         m = Module()
-        core = self.core
-        groups = core.groups
+        issued = self._issue(m)
+        self._advance(m, issued)
+        self._read_weights(m, issued)
+        return m
 
-        issued = Signal(operation_layout(groups))
-        last_group = self.group == groups - 1
+    def _issue(self, m):
+        """Decide by the head of the queue what to do in this cycle."""
+        core = self.core
+        issued = Signal(operation_layout(core))
         last_step = self.step == core.steps - 1
-        with m.If(self.wait != 0):
-            m.d.comb += self.activity.eq(Activity.DRAIN)
-        with m.Elif(self.uncleared):
+        with m.If(self.uncleared):
             m.d.comb += [
                 self.activity.eq(Activity.CLEAR),
                 issued.kind.eq(Kind.CLEAR),
-                issued.scan_end.eq(last_group),
                 issued.window_end.eq(1),
             ]
         with m.Elif(~self.i.valid):
             m.d.comb += self.activity.eq(Activity.IDLE)
         with m.Elif(~self.i.p.end):
             m.d.comb += [self.activity.eq(Activity.ADD), issued.kind.eq(Kind.ADD)]
-        with m.Elif(self.credits != 0):
+        with m.Elif(self.wait != 0):
+            m.d.comb += self.activity.eq(Activity.WAIT)
+        with m.Elif(self.credits == 0):
+            m.d.comb += self.activity.eq(Activity.BLOCKED)
+        with m.Else():
             m.d.comb += [
                 self.activity.eq(Activity.FIRE),
                 issued.kind.eq(Kind.FIRE),
-                issued.scan_end.eq(last_group),
-                issued.window_end.eq(last_step),
+                issued.window_end.eq(last_step if core.constant else self.i.p.last),
             ]
-        with m.Else():
-            m.d.comb += self.activity.eq(Activity.BLOCKED)
+            if core.constant:
+                m.d.comb += issued.window_start.eq(self.step == 0)
+        return issued
 
-        busy = issued.kind != Kind.NONE
+    def _advance(self, m, issued):
+        """Move the counters on; the event is done with after its last operation."""
+        core = self.core
+        last_group = self.group == core.groups - 1
+        last_part = self.part == core.parts - 1
+        last_step = self.step == core.steps - 1
+        adding = issued.kind == Kind.ADD
         firing = issued.kind == Kind.FIRE
-        with m.If(busy):
+        scanning = firing | (issued.kind == Kind.CLEAR)
+        scan_end = scanning & last_group & last_part
+        m.d.comb += issued.scan_end.eq(scan_end)
+        with m.If(adding | scanning):
             m.d.comb += issued.group.eq(self.group)
+        with m.If(adding | (scanning & last_part)):
             m.d.sync += self.group.eq(Mux(last_group, 0, self.group + 1))
-        m.d.comb += self.i.ready.eq(busy & last_group & ~self.uncleared)
-        with m.If(self.wait != 0):
+        with m.If(scanning):
+            m.d.comb += [issued.part.eq(self.part), issued.row.eq(self.row)]
+            m.d.sync += [
+                self.part.eq(Mux(last_part, 0, self.part + 1)),
+                self.row.eq(Mux(scan_end, 0, self.row + 1)),
+            ]
+        with m.If(scan_end):
+            m.d.sync += [self.wait.eq(self.pause), self.uncleared.eq(0)]
+        with m.Elif(self.wait != 0):
             m.d.sync += self.wait.eq(self.wait - 1)
-        with m.Elif(issued.scan_end):
-            m.d.sync += [self.wait.eq(self.fire_latency), self.uncleared.eq(0)]
-            with m.If(firing):
+        done = firing & scan_end
+        if core.constant:
+            with m.If(done):
                 m.d.sync += self.step.eq(Mux(last_step, 0, self.step + 1))
+            done = done & last_step
+        m.d.comb += self.i.ready.eq((adding & last_group) | done)
         m.d.sync += self.credits.eq(self.credits + self.release - firing)
 
+    def _read_weights(self, m, issued):
+        """Take operations and weights through the stages of the pipeline."""
+        core = self.core
         m.submodules.weight_memory = weight_memory = memory.Memory(
             shape=unsigned(core.lanes * core.weight_bits),
-            depth=core.inputs * groups,
+            depth=core.inputs * core.groups,
             init=weight_words(core),
         )
         read = weight_memory.read_port()
         m.d.comb += [
             read.en.eq(issued.kind == Kind.ADD),
-            read.addr.eq(self.i.p.address * groups + self.group),
+            read.addr.eq(self.i.p.address * core.groups + self.group),
         ]
-        # The memory's output is registered once more: a block RAM answers late in the cycle.
+        m.d.sync += self.fetch.eq(issued)
+        if not core.value_bits:
+            # The memory's output is registered once more: a block RAM answers late in the cycle.
+            m.d.comb += self.before.eq(self.fetch)
+            m.d.sync += [self.apply.eq(self.fetch), self.weights.eq(read.data)]
+            return
+        fetched_value = Signal(signed(core.value_bits))
+        value = Signal(signed(core.value_bits))
+        word = Signal.like(read.data)
         m.d.sync += [
-            self.fetch.eq(issued),
-            self.apply.eq(self.fetch),
-            self.weights.eq(read.data),
+            fetched_value.eq(self.i.p.value),
+            value.eq(fetched_value),
+            word.eq(read.data),
+            self.before.eq(self.fetch),
+            self.apply.eq(self.before),
         ]
-        return m
+        for lane in range(core.lanes):
+            weight = word[lane * core.weight_bits :][: core.weight_bits].as_signed()
+            scaled = weight * value
+            if core.lowest >= -1 and core.highest <= 1:
+                scaled = Mux(value == 0, 0, Mux(value[-1], -weight, weight))
+            product = self.weights[lane * product_bits(core) :][: product_bits(core)]
+            m.d.sync += product.eq(scaled)
 
     def model(self):
         """The cycle model of this engine."""
-        return SynapseEngineModel(self.core, self.fire_latency, self.credits.init)
+        return SynapseEngineModel(self.core, self.pause, self.credits.init)
 
 
 def weight_words(core) -> list[int]:
@@ -176,114 +215,138 @@ def weight_words(core) -> list[int]:
     ]
 
 
-NO_OPERATION = (0, 0, 0, 0)
 # Plain integers: the model compares them in every cycle.
-IDLE, ADD, FIRE, BLOCKED, DRAIN, CLEAR = (state.value for state in Activity)
+IDLE, ADD, FIRE, BLOCKED, WAIT, CLEAR = (state.value for state in Activity)
 
 
 class SynapseEngineModel:
     """Cycle model of SynapseEngine.
 
-    Operations are tuples (kind, group, scan_end, window_end); instead of weights it gives their
-    row in `Core.weight_table`.
+    Instead of weights it gives their row in `Core.weight_table`, and the value of the event.
 
     Attributes
     ----------
     state : the engine's state in this cycle
+    stages : operation, row of weights and value, of `apply` and the stages before, latest first
     transitions : pairs of different states that have followed on each other
     """
 
-    def __init__(self, core, fire_latency: int, credits: int):
-        self.groups = core.groups
-        self.steps = core.steps
-        self.fire_latency = fire_latency
-        self.group_bits = (core.groups - 1).bit_length()
-        self.address_bits = event_layout(core.inputs).size - 1
-        self.group = self.step = self.wait = 0
+    STATES = tuple(Activity.__members__)
+
+    def __init__(self, core, pause: int, credits: int):
+        self.core = core
+        self.pause = pause
+        self.code = EventCode(core.inputs, core.value_bits)
+        self.group = self.row = self.step = self.wait = 0
         self.credits = credits
         self.uncleared = True
-        self.fetch = self.apply = NO_OPERATION
-        self.fetch_row = self.apply_row = 0
+        self.nothing = NO_OPERATION, 0, 0
+        self.stages = [self.nothing] * (3 if core.value_bits else 2)
         self.state = CLEAR
         self.transitions: set[tuple[int, int]] = set()
-
-    STATES = tuple(Activity.__members__)
+        # A scan's operations but for the flags, made once.
+        self.scan = [
+            Operation(
+                Kind.FIRE.value, row // core.parts, row % core.parts, row, int(row == core.rows - 1)
+            )
+            for row in range(core.rows)
+        ]
 
     @property
     def legal_transitions(self) -> set[tuple[str, str]]:
         """All pairs of different states that can follow on each other."""
-        start = {("DRAIN", state) for state in ("IDLE", "ADD", "FIRE", "BLOCKED")}
-        wake = {("IDLE", state) for state in ("ADD", "FIRE", "BLOCKED")}
-        after_add = {("ADD", state) for state in ("IDLE", "FIRE", "BLOCKED")}
-        scan = {("CLEAR", "DRAIN"), ("FIRE", "DRAIN"), ("BLOCKED", "FIRE")}
-        cut = {("FIRE", "BLOCKED")} if self.groups > 1 else set()
-        return start | wake | after_add | scan | cut
+        first = ("ADD", "WAIT", "FIRE", "BLOCKED")
+        legal = {(state, other) for state in ("IDLE", "ADD") for other in first if other != state}
+        legal |= {("ADD", "IDLE"), ("BLOCKED", "FIRE"), ("WAIT", "FIRE"), ("WAIT", "BLOCKED")}
+        legal |= {("FIRE", state) for state in ("IDLE", "ADD", "WAIT", "BLOCKED")}
+        legal |= {("CLEAR", state) for state in ("IDLE", "ADD", "WAIT", "FIRE")}
+        return legal
 
     def settle(self, valid: bool, event: int) -> None:
         """Let the state settle after a clock edge, given the head of the queue."""
         before = self.state
-        if self.wait:
-            self.state = DRAIN
-        elif self.uncleared:
+        if self.uncleared:
             self.state = CLEAR
         elif not valid:
             self.state = IDLE
-        elif not event >> self.address_bits:
+        elif not event & self.code.end:
             self.state = ADD
+        elif self.wait:
+            self.state = WAIT
         else:
             self.state = FIRE if self.credits else BLOCKED
         if self.state != before:
             self.transitions.add((before, self.state))
 
     @property
+    def apply(self) -> tuple[Operation, int, int]:
+        """The operation to carry out, its row of weights and the event's value."""
+        return self.stages[0]
+
+    @property
+    def before(self) -> Operation:
+        """The operation that is in `apply` one cycle later."""
+        return self.stages[1][0]
+
+    @property
     def rests(self) -> bool:
         """Whether nothing changes here until an event arrives or a credit comes back."""
-        waiting = self.state in (IDLE, BLOCKED)
-        return waiting and self.fetch is NO_OPERATION and self.apply is NO_OPERATION
+        waiting = self.state in (IDLE, BLOCKED) and not self.wait
+        return waiting and all(stage is self.nothing for stage in self.stages)
 
     @property
     def takes(self) -> bool:
         """Whether the event at the head of the queue is done with in this cycle."""
-        return self.state in (ADD, FIRE) and self.group == self.groups - 1
+        if self.state == ADD:
+            return self.group == self.core.groups - 1
+        last = self.row == self.core.rows - 1
+        return self.state == FIRE and last and (not self.core.constant or self._last_step)
+
+    @property
+    def _last_step(self) -> bool:
+        return self.step == self.core.steps - 1
 
     def clock(self, event: int, release: bool) -> None:
         """Go on by one clock edge, given the head of the queue."""
-        self.apply, self.apply_row = self.fetch, self.fetch_row
-        self.fetch = NO_OPERATION
-        last_group = self.group == self.groups - 1
-        if self.state == DRAIN:
-            self.wait -= 1
-        elif self.state == ADD:
-            self.fetch = (Kind.ADD.value, self.group, 0, 0)
-            self.fetch_row = event * self.groups + self.group
-        elif self.state == CLEAR:
-            self.fetch = (Kind.CLEAR.value, self.group, int(last_group), 1)
-        elif self.state == FIRE:
-            last_step = self.step == self.steps - 1
-            self.fetch = (Kind.FIRE.value, self.group, int(last_group), int(last_step))
-            self.credits -= 1
-            if last_group:
-                self.step = 0 if last_step else self.step + 1
-        if self.fetch[0]:
-            self.group = 0 if last_group else self.group + 1
-        if self.fetch[2]:
-            self.wait = self.fire_latency
-            self.uncleared = False
-        self.credits += release
+        issued = self.nothing
+        self.wait -= self.wait > 0
+        if self.state == ADD:
+            address = self.code.address(event)
+            row = address * self.core.groups + self.group
+            issued = Operation(Kind.ADD.value, self.group), row, self.code.value(event)
+            self.group = (self.group + 1) % self.core.groups
+        elif self.state in (FIRE, CLEAR):
+            issued = self._scanned(event), 0, 0
+        self.stages = [*self.stages[1:], issued]
+        self.credits += release - (self.state == FIRE)
 
-    def _packed(self, operation: tuple[int, int, int, int]) -> int:
-        kind, group, scan_end, window_end = operation
-        flags = scan_end | window_end << 1
-        return kind | group << 2 | flags << (2 + self.group_bits)
+    def _scanned(self, event: int) -> Operation:
+        operation = self.scan[self.row]
+        if operation.scan_end:
+            self.wait = self.pause
+        if self.state == CLEAR:
+            operation = operation._replace(kind=Kind.CLEAR.value, window_end=1)
+            self.uncleared = not operation.scan_end
+        elif self.core.constant:
+            operation = operation._replace(
+                window_end=int(self._last_step), window_start=int(self.step == 0)
+            )
+            self.step = (self.step + operation.scan_end) % self.core.steps
+        elif event == self.code.window_end:
+            operation = operation._replace(window_end=1)
+        self.row = (self.row + 1) % self.core.rows
+        self.group = self.row // self.core.parts
+        return operation
 
     def values(self) -> tuple[int, ...]:
         """Values of the probes."""
         return (
             self.state,
             self.group,
+            self.row,
             self.step,
             self.wait,
             self.credits,
-            self._packed(self.fetch),
-            self._packed(self.apply),
+            self.before.packed(self.core),
+            self.apply[0].packed(self.core),
         )

@@ -1,0 +1,70 @@
+"""The queue of vectors between the fire unit and what sends them on."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from spikeloom.rtl.probe import Probe
+
+
+def vector_places(core) -> int:
+    """Places of the queue behind a core's fire unit.
+
+    As many as keep a scan going while the first vector travels from the engine to its place and the
+    credit for it back; a shorter scan needs a place for each of its vectors and one to spare.
+    """
+    return min(core.rows + 1, 8)
+
+
+class VectorQueue(wiring.Component):
+    """A first-in first-out queue without `ready`: whoever sends holds a credit for a place.
+
+    Parameters
+    ----------
+    layout : of the vectors
+    places : number of vectors
+
+    Members
+    -------
+    vector_valid, vector : In, a vector to be taken
+    valid, head : Out, the oldest vector
+    pop : In(1), it is done with
+    """
+
+    def __init__(self, layout: data.Layout, places: int):
+        self.places = places
+        self.level = Signal(range(places + 1))
+        super().__init__(
+            {
+                "vector_valid": In(1),
+                "vector": In(layout),
+                "valid": Out(1),
+                "head": Out(layout),
+                "pop": In(1),
+            }
+        )
+
+    def probes(self):
+        """The level."""
+        return [Probe("vectors.level", self.level)]
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.store = store = memory.Memory(
+            shape=self.vector.shape(), depth=self.places, init=[]
+        )
+        read, write = store.read_port(domain="comb"), store.write_port()
+        oldest, newest = Signal(range(self.places)), Signal(range(self.places))
+        m.d.comb += [
+            self.valid.eq(self.level != 0),
+            read.addr.eq(oldest),
+            self.head.eq(read.data),
+            write.addr.eq(newest),
+            write.data.eq(self.vector),
+            write.en.eq(self.vector_valid),
+        ]
+        for pointer, moved in ((oldest, self.pop), (newest, self.vector_valid)):
+            with m.If(moved):
+                m.d.sync += pointer.eq(Mux(pointer == self.places - 1, 0, pointer + 1))
+        m.d.sync += self.level.eq(self.level + self.vector_valid - self.pop)
+        return m
