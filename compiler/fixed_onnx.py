@@ -252,6 +252,12 @@ def _add_readout(graph: _Graph, network: Network) -> None:
         scores = graph.node(
             operator, [values, first_axis], "readout.neurons", "readout", keepdims=0
         )
+    if readout.early_stop:
+        neurons = graph.constant("readout.all", np.asarray([1]))
+        first = graph.node("ReduceMax", [scores, neurons], "readout.first", "find first", keepdims=1)
+        equal = graph.node("Equal", [scores, first], "readout.is_first", "compare first")
+        factor = graph.node("Cast", [equal], "readout.factor", "cast first", to=TensorProto.INT64)
+        scores = graph.node("Mul", [scores, factor], "readout.stopped", "stop early")
     grouped = _reshape(graph, scores, (-1, network.classes, readout.group), "readout.groups")
     last_axis = graph.constant("readout.members", np.asarray([2]))
     graph.node("ReduceSum", [grouped, last_axis], COUNTS, "vote", keepdims=0)

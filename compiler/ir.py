@@ -5,7 +5,7 @@ the same classes, differing in the neuron that a population holds. Networks are 
 builds a new one with `dataclasses.replace`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -194,12 +194,16 @@ class Readout:
     ----------
     weights : per time step, >= 0; integers in a fixed network
     group : neurons per class
+    early_stop : of `first_spike`: the window is over with the first time step in which any of the
+        neurons spikes, so that only those that do have a score. The class stays the same where
+        `group` is 1
     """
 
     population: str
     kind: ReadoutKind = "spike_count"
     weights: tuple[float, ...] = ()
     group: int = 1
+    early_stop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +278,21 @@ class Network:
     def classes(self) -> int:
         """Number of classes that the readout tells apart."""
         return self.population(self.readout.population).size // self.readout.group
+
+    def with_early_stop(self) -> "Network":
+        """The same network with a readout that stops early.
+
+        Raises
+        ------
+        SpikeloomError
+            If the readout is not of first spikes.
+        """
+        if self.readout.kind != "first_spike":
+            raise SpikeloomError(
+                f"network '{self.name}' reads out the {self.readout.kind.replace('_', ' ')} of "
+                f"'{self.readout.population}'; an early stop needs a readout of first spikes"
+            )
+        return replace(self, readout=replace(self.readout, early_stop=True))
 
     def verify(self) -> None:
         """Raise SpikeloomError where the network contradicts itself."""

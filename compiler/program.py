@@ -56,7 +56,8 @@ ARITHMETIC = {
     "bottom, right) of zeros",
     "readout": "score of class k = sum over the neurons k * group .. k * group + group - 1 of: "
     "spike_count: their spikes | weighted_spike_count: the sum of weights[t] over their spikes | "
-    "first_spike: T - t of the first spike, 0 without | final_membrane: V[T-1] | "
+    "first_spike: T - t of the first spike, 0 without (and with early_stop, 0 but for the neurons "
+    "that spike first) | final_membrane: V[T-1] | "
     "maximum_membrane: the largest V[t]; class: the highest score, lowest index first",
 }
 

@@ -23,6 +23,20 @@ def step_weights(readout: Readout, steps: int) -> IntArray | None:
     return np.ones(steps, np.int64)
 
 
+def steps_used(readout: Readout, spikes: Spikes) -> IntArray:
+    """How many time steps of the window decide the scores, int64 of shape (samples,).
+
+    Parameters
+    ----------
+    spikes : of the readout's population, shape (T, samples, neurons)
+    """
+    steps, samples, _ = spikes.shape
+    if not readout.early_stop:
+        return np.full(samples, steps, np.int64)
+    any_spike = spikes.any(axis=2)
+    return np.where(any_spike.any(axis=0), any_spike.argmax(axis=0) + 1, steps)
+
+
 def readout_scores(readout: Readout, spikes: Spikes, membranes: IntArray | None) -> IntArray:
     """Scores, int64 of shape (samples, classes).
 
@@ -38,5 +52,9 @@ def readout_scores(readout: Readout, spikes: Spikes, membranes: IntArray | None)
     else:
         worth = spikes * weights[:, None, None]
         of_neurons = worth.max(axis=0) if readout.kind == "first_spike" else worth.sum(axis=0)
+    if readout.early_stop:
+        # At the end of the window no more is known than whose spike came first.
+        first = of_neurons.max(axis=1, keepdims=True)
+        of_neurons = np.where(of_neurons == first, of_neurons, 0)
     scores: IntArray = of_neurons.reshape(len(of_neurons), -1, readout.group).sum(axis=2)
     return scores

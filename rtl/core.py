@@ -111,11 +111,6 @@ class LayerCoreModel:
         self.queue.clock(pushed, pop)
         self.settle()
 
-    @property
-    def steps_done(self) -> int:
-        """Time steps at whose end all neurons have been compared, since reset."""
-        return len(self.fire.fired)
-
     def values(self) -> tuple[int, ...]:
         """Values of the probes."""
         if self.shown is None:

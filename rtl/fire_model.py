@@ -21,6 +21,15 @@ class Row(NamedTuple):
     stored: tuple[int, ...]
 
 
+class Fired(NamedTuple):
+    """What the neurons compared in a time step: V and the spikes, each of shape (neurons,)."""
+
+    sample: int
+    step: int
+    membranes: IntArray
+    spikes: NDArray[np.bool_]
+
+
 class FireUnitModel:
     """Cycle model of FireUnit.
 
@@ -35,7 +44,9 @@ class FireUnitModel:
 
     Attributes
     ----------
-    fired : V and the spikes of all neurons, each of shape (neurons,), for every scan since reset
+    fired : every scan since reset
+    progress : sample and time step of the next scan
+    scanned : those of the latest one
     """
 
     def __init__(self, core, write_latency: int, stored_bits: tuple[int, ...]):
@@ -49,7 +60,8 @@ class FireUnitModel:
         self.single = core.neuron.single_spike and core.neuron.fire
         self.flags_shift = core.value_sent_bits or core.fire_lanes
         self.rows: list[Row] = []
-        self.fired: list[tuple[IntArray, NDArray[np.bool_]]] = []
+        self.fired: list[Fired] = []
+        self.progress = self.scanned = 0, 0
 
     @property
     def vector(self) -> int | None:
@@ -82,7 +94,9 @@ class FireUnitModel:
         membranes, spikes = np.zeros_like(sums), np.zeros(len(sums), np.bool_)
         if operation.kind == FIRE:
             membranes, spikes = self._compare(operation, sums)
-            self.fired.append((membranes, spikes))
+            self.fired.append(Fired(*self.progress, membranes, spikes))
+            sample, step = self.scanned = self.progress
+            self.progress = (sample + 1, 0) if operation.window_end else (sample, step + 1)
         if operation.window_end:
             self.state, self.current = np.zeros_like(sums), np.zeros_like(sums)
             self.spent = np.zeros_like(spikes)

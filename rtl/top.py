@@ -1,16 +1,16 @@
 # amaranth: UnusedElaboratable=no
 """The accelerator: one core per layer between an AXI4-Stream input and an AXI4-Stream output."""
 
-from amaranth import Cat, Module
+from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from spikeloom.rtl.core import LayerCore
-from spikeloom.rtl.events import event_layout, event_word_bits
-from spikeloom.rtl.host_port import EventInput
+from spikeloom.rtl.events import event_layout
+from spikeloom.rtl.host_port import SAMPLE_BITS, EventInput
 from spikeloom.rtl.probe import Probe
 from spikeloom.rtl.queue import EventQueue
-from spikeloom.rtl.readout import RESULT_BITS, SpikeCountReadout
+from spikeloom.rtl.readout import RESULT_BITS, Readout
 
 
 class Accelerator(wiring.Component):
@@ -35,18 +35,27 @@ class Accelerator(wiring.Component):
 
     def __init__(self, program, probe: bool = False):
         self.program = program
-        steps = program.network.steps
-        inputs = program.cores[0].inputs
-        classes = program.cores[-1].neurons
-        self.input = EventInput(inputs, steps)
-        self.layers = [LayerCore(core) for core in program.cores]
-        self.readout_queue = EventQueue(event_layout(classes))
-        self.readout = SpikeCountReadout(classes, steps)
+        cores, network = program.cores, program.network
+        first, last = cores[0], cores[-1]
+        self.input = EventInput(first)
+        self.layers = [LayerCore(core) for core in cores]
+        self.readout_queue = EventQueue(event_layout(last.neurons, last.value_sent_bits))
+        self.readout = Readout(
+            network.readout.kind,
+            last.neurons,
+            network.steps,
+            group=network.readout.group,
+            weights=tuple(int(weight) for weight in network.readout.weights),
+            value_bits=last.value_sent_bits,
+            early_stop=network.readout.early_stop,
+        )
+        # The number of the sample whose events reach the readout, for an early stop.
+        self.arriving = Signal(SAMPLE_BITS)
         self.probe = probe
         ports = {
             "s_axis_tvalid": In(1),
             "s_axis_tready": Out(1),
-            "s_axis_tdata": In(event_word_bits(inputs)),
+            "s_axis_tdata": In(self.input.format.bits),
             "s_axis_tlast": In(1),
             "m_axis_tvalid": Out(1),
             "m_axis_tready": In(1),
@@ -77,7 +86,14 @@ class Accelerator(wiring.Component):
         m.submodules.input = self.input
         m.submodules.readout_queue = self.readout_queue
         m.submodules.readout = self.readout
+        readout = self.readout
+        with m.If(readout.i.valid & readout.i.ready & readout.i.p.last):
+            m.d.sync += self.arriving.eq(self.arriving + 1)
         m.d.comb += [
+            self.input.begin_ready.eq(readout.begin_ready),
+            self.input.stop.eq(readout.stop),
+            self.input.decided.eq(self.arriving),
+            readout.begin.eq(self.input.begin),
             self.input.valid.eq(self.s_axis_tvalid),
             self.input.word.eq(self.s_axis_tdata),
             self.input.last.eq(self.s_axis_tlast),
@@ -92,10 +108,10 @@ class Accelerator(wiring.Component):
         wiring.connect(m, events, self.readout_queue.i)
         wiring.connect(m, self.readout_queue.o, self.readout.i)
         m.d.comb += [
-            self.m_axis_tvalid.eq(self.readout.o.valid),
-            self.m_axis_tdata.eq(self.readout.o.p.word),
-            self.m_axis_tlast.eq(self.readout.o.p.last),
-            self.readout.o.ready.eq(self.m_axis_tready),
+            self.m_axis_tvalid.eq(readout.o.valid),
+            self.m_axis_tdata.eq(readout.o.p.word),
+            self.m_axis_tlast.eq(readout.o.p.last),
+            readout.o.ready.eq(self.m_axis_tready),
         ]
         if self.probe:
             for name, probes in self._blocks().items():
@@ -123,9 +139,17 @@ class AcceleratorModel:
         self.next_queues = [*(layer.queue for layer in self.layers[1:]), self.readout_queue]
 
     @property
+    def _ends_early(self) -> bool:
+        return self.input.ends_early(
+            self.readout.stop, self.readout.windows_done % (1 << SAMPLE_BITS)
+        )
+
+    @property
     def s_axis_tready(self) -> bool:
         """Whether an input word is taken."""
-        return self.layers[0].queue.ready
+        return self.input.ready(
+            self.layers[0].queue.ready, self.readout.begin_ready, self._ends_early
+        )
 
     @property
     def m_axis(self) -> tuple[bool, int, bool]:
@@ -142,7 +166,12 @@ class AcceleratorModel:
         m_axis_tready : readiness of whoever takes the results
         """
         event = None
-        if word is not None and self.s_axis_tready:
+        begin = False
+        if self._ends_early:
+            if self.layers[0].queue.ready:
+                event = self.input.end_early()
+        elif word is not None and self.s_axis_tready:
+            begin = not self.input.begun
             event = self.input.clock(word, last)
         # Every handshake is settled by the registers before the edge: a layer's encoder is asked
         # before the layer moves on, and the queue behind it moves on later.
@@ -152,20 +181,18 @@ class AcceleratorModel:
             layer.clock(event, ready)
             event = sent
         queue = self.readout_queue
-        counted = queue.valid and self.readout.ready(queue.head)
-        self.readout.clock(queue.head if counted else None, m_axis_tready)
-        queue.clock(event, counted)
+        scored = queue.valid and self.readout.ready(queue.head)
+        self.readout.clock(queue.head if scored else None, m_axis_tready, begin)
+        queue.clock(event, scored)
 
-    def progress(self, name: str) -> tuple[int, int]:
+    def progress(self, block: str, probe: str) -> tuple[int, int]:
         """Sample and time step that a block works on; for the ports, the readout's."""
-        done = {layer.name: layer.steps_done for layer in self.layers}
-        done |= {"input": self.input.steps_done}
-        return divmod(done.get(name, self.readout.steps_done), self.readout.steps)
-
-    def progress_before(self, name: str) -> tuple[int, int]:
-        """Sample and time step that a layer has compared its neurons for last."""
-        layer = next(item for item in self.layers if item.name == name)
-        return divmod((len(layer.neurons.fired) - 1) // layer.groups, self.readout.steps)
+        if block == "input":
+            return self.input.samples_done, self.input.step
+        for layer in self.layers:
+            if layer.name == block:
+                return layer.fire.scanned if probe.startswith("fire.") else layer.fire.progress
+        return self.readout.progress
 
     def values(self) -> list[int]:
         """Values of all that can be observed, in the order of `Accelerator.observed`."""

@@ -165,11 +165,11 @@ async def _run(
 
 
 def _fired(model: AcceleratorModel) -> dict[str, Any]:
-    """Membranes and spikes that the neurons compared, in the order of the scans."""
+    """What the neurons compared, scan by scan: sample, step, membranes, spikes."""
     return {
-        layer.name: {
-            "membranes": [membrane.tolist() for _, membrane, _ in layer.neurons.fired],
-            "spikes": [spike.astype(int).tolist() for _, _, spike in layer.neurons.fired],
-        }
+        layer.name: [
+            (fired.sample, fired.step, fired.membranes.tolist(), fired.spikes.astype(int).tolist())
+            for fired in layer.fire.fired
+        ]
         for layer in model.layers
     }

@@ -72,23 +72,21 @@ class Observation:
         self, model: AcceleratorModel, cycle: int, expected: int, got: int
     ) -> Difference:
         """The first signal in the order of the pipeline, and its lowest lane, that differs."""
-        groups: dict[str, int] = {}
+        expected_values: dict[tuple[str, str], int] = {}
         for (block, probe), shift in zip(self.signals, self.shifts, strict=True):
             mask = (1 << probe.width) - 1
             wanted, found = expected >> shift & mask, got >> shift & mask
-            if probe.name == "neurons.write_group":
-                groups[block] = wanted
+            expected_values[block, probe.name] = wanted
             if wanted == found:
                 continue
-            steps, neuron, group = model.progress(block), None, groups.get(block, 0)
+            neuron = None
             if probe.lanes:
                 lane, wanted, found = _first_lane(probe, wanted, found)
-                if probe.name == "neurons.spikes":
-                    # The spikes leave a cycle after the neurons have been compared.
-                    fired = next(item for item in model.layers if item.name == block).neurons.fired
-                    if fired:
-                        group, steps = fired[-1][0], model.progress_before(block)
-                neuron = group * probe.lanes + lane
+                neuron = lane
+                if probe.place is not None:
+                    by, starts = probe.place
+                    neuron += starts[expected_values[block, by]]
+            steps = model.progress(block, probe.name)
             return Difference(cycle, *steps, block, neuron, probe.name, wanted, found)
         raise AssertionError("nothing differs")
 

@@ -10,6 +10,7 @@ from spikeloom.compiler import reference
 from spikeloom.compiler.fixed import IntArray
 from spikeloom.compiler.inputs import Spikes
 from spikeloom.compiler.program import Program
+from spikeloom.compiler.readouts import steps_used
 from spikeloom.rtl.synapses import IDLE
 from spikeloom.rtl.top import Accelerator, AcceleratorModel
 from spikeloom.sim.stimulus import Word, input_words
@@ -108,9 +109,9 @@ def pipelined_cycles(program: Program, spikes: Spikes) -> IntArray:
 def lower_bound(program: Program, spikes: Spikes) -> IntArray:
     """Cycles that the busiest core needs if it never waits.
 
-    In each time step a core spends one cycle per event and group of lanes on the events, and one
-    per group on the fire scan. Cores work at the same time, so the sum over the window of the
-    busiest of them bounds the whole.
+    A core spends one cycle per event and group of lanes on the events, and in each time step one
+    per row on the fire scan. Cores work at the same time, so the sum over the window of the busiest
+    of them bounds the whole. Behind an early stop nothing is counted.
 
     Parameters
     ----------
@@ -121,17 +122,20 @@ def lower_bound(program: Program, spikes: Spikes) -> IntArray:
     Array of shape (samples,).
     """
     trace = reference.run(program.network, spikes)
-    senders = program.network.populations[:-1]
-    work = [
-        ((trace.spikes[sender.name].sum(axis=2, dtype=np.int64) + 1) * core.groups).sum(axis=0)
-        for sender, core in zip(senders, program.cores, strict=True)
-    ]
+    readout = program.network.readout
+    steps = steps_used(readout, trace.spikes[readout.population])
+    counted = np.arange(program.network.steps)[:, None] < steps
+    work = []
+    for sender, core in zip(program.network.populations[:-1], program.cores, strict=True):
+        events = np.count_nonzero(trace.spikes[sender.name], axis=2)
+        total = events[0] if core.constant else (events * counted).sum(axis=0)
+        work.append(total * core.groups + steps * core.rows)
     return np.asarray(np.max(work, axis=0), np.int64)
 
 
 def _wait_until_idle(model: AcceleratorModel) -> None:
     """Clock away what follows a reset or the sample before."""
-    while not (model.readout.ready and all(layer.engine.state == IDLE for layer in model.layers)):
+    while any(layer.engine.state != IDLE for layer in model.layers):
         model.clock(None, False, True)
 
 

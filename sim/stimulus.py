@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from spikeloom.compiler.cores import value_bits
 from spikeloom.compiler.inputs import Spikes, check_spikes
 from spikeloom.compiler.ir import Network
-from spikeloom.rtl.events import event_word
+from spikeloom.rtl.events import WordFormat
 
 Word = tuple[int, bool]
 
@@ -18,24 +19,30 @@ def input_words(network: Network, spikes: Spikes) -> list[Word]:
 
     Parameters
     ----------
-    spikes : uint8 array, shape (T, batch, inputs)
+    spikes : shape (T, batch, inputs). Where the input is constant, only its first step is sent
     """
     check_spikes(network, spikes)
-    steps, samples, inputs = spikes.shape
+    events = network.events
+    steps = 1 if events.constant else network.steps
+    form = WordFormat(spikes.shape[2], value_bits(events.lowest, events.highest))
     words: list[Word] = []
-    for sample in range(samples):
+    for sample in range(spikes.shape[1]):
         for step in range(steps):
-            events = np.flatnonzero(spikes[step, sample])
-            words += [(event_word(inputs, int(address)), False) for address in events]
-            words.append((event_word(inputs, None), step == steps - 1))
+            given = spikes[step, sample]
+            words += [
+                (form.word(int(address), int(given[address])), False)
+                for address in np.flatnonzero(given)
+            ]
+            words.append((form.end, step == steps - 1))
     return words
 
 
-def with_extremes(spikes: Spikes) -> Spikes:
-    """The samples, then one without any spike and one in which every input spikes at every step."""
+def with_extremes(network: Network, spikes: Spikes) -> Spikes:
+    """The samples, then those with nothing but the smallest, no, and the largest event."""
     steps, _, inputs = spikes.shape
-    silent, busy = (np.full((steps, 1, inputs), value, np.uint8) for value in (0, 1))
-    return np.concatenate([spikes, silent, busy], axis=1)
+    values = sorted({network.events.lowest, 0, network.events.highest})
+    extremes = [np.full((steps, 1, inputs), value, spikes.dtype) for value in values]
+    return np.concatenate([spikes, *extremes], axis=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,20 +86,28 @@ class Bench:
                 raise AssertionError(f"cycle {cycle}, {probe.name}: expected {wanted}, got {got}")
 
 
-def compare_fired(core: Core, model: Any, trace: Trace) -> None:
+def compare_fired(core: Core, model: Any, trace: Trace, used: Sequence[int] | None = None) -> None:
     """Compare what the model of a core's neurons has compared with the integer reference.
 
     Parameters
     ----------
-    model : NeuronArrayModel after some whole samples
+    model : FireUnitModel after some whole samples
     trace : of the same samples, with membranes
+    used : time steps of each sample that count; None for all
     """
-    steps, samples, neurons = trace.membranes[core.name].shape
-    assert len(model.fired) == samples * steps * core.groups
-    for index, wanted in ((1, trace.membranes), (2, trace.spikes)):
-        rows = np.array([fired[index] for fired in model.fired])
-        got = rows.reshape(samples, steps, -1)[:, :, :neurons].transpose(1, 0, 2)
-        assert np.array_equal(got, wanted[core.name])
+    steps, samples, _ = trace.membranes[core.name].shape
+    counted = {
+        (sample, step)
+        for sample in range(samples)
+        for step in range(steps if used is None else used[sample])
+    }
+    for fired in model.fired:
+        if (fired.sample, fired.step) in counted:
+            counted.remove((fired.sample, fired.step))
+            place = fired.step, fired.sample
+            assert np.array_equal(fired.membranes, trace.membranes[core.name][place])
+            assert np.array_equal(fired.spikes, trace.spikes[core.name][place])
+    assert not counted
 
 
 def accelerator_bench(accelerator: Accelerator) -> Bench:

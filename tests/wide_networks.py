@@ -1,4 +1,4 @@
-"""Random fixed networks over all that the integer stages know, not only what the chip takes."""
+"""Random fixed networks over all that the integer stages know, and over what the chip takes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -71,6 +71,44 @@ def wide_network(seed: int) -> Network:
     )
     network.verify()
     return network
+
+
+def dense_chain(seed: int, layers: int) -> Network:
+    """A chain of dense layers with any neurons, input and readout: what the accelerator takes."""
+    draw = _Draw(np.random.default_rng(seed))
+    steps = draw.number(1, 7)
+    events = replace(draw.one_of(_EVENTS), folded=True)
+    populations = [Population("input", (draw.number(1, 24),), None, "spikes")]
+    projections: list[Projection] = []
+    for number in range(1, layers + 1):
+        pre, name, size = populations[-1], f"layer{number}", draw.number(1, 24)
+        edge = draw.edge(pre, name, (size, pre.size), None)
+        spread = int(np.sqrt(pre.size) * (1 << edge.weight_bits - 1)) << edge.weight_shift
+        if number == 1:
+            spread *= max(1, events.highest // 2)
+        neuron = draw.neuron(size, spread, number < layers or draw.chance(0.6))
+        populations.append(Population(name, (size,), neuron, name))
+        projections.append(edge)
+    readout = draw.readout(populations[-1], steps)
+    if readout.kind == "first_spike":
+        readout = replace(readout, early_stop=draw.chance())
+    network = bound_accumulators(
+        Network("chain", steps, tuple(populations), tuple(projections), readout, events=events)
+    )
+    network.verify()
+    return network
+
+
+def folding(network: Network, seed: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Lanes and fire lanes: any number of each for some layers, none given for others."""
+    draw = _Draw(np.random.default_rng(seed))
+    lanes = {item.name: draw.number(1, item.size) for item in network.layers if draw.chance(0.8)}
+    fire_lanes = {
+        item.name: draw.number(1, min(16, lanes.get(item.name, item.size)))
+        for item in network.layers
+        if draw.chance(0.8)
+    }
+    return lanes, fire_lanes
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeloom.sim.cli.compile import AddLanes, parse_lanes
 from spikeloom.sim.cli.console import Console
+from spikeloom.sim.cli.folding import add_folding_arguments, given_lanes, refolded
 
 if TYPE_CHECKING:
     from spikeloom.compiler.inputs import Spikes
@@ -39,14 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--out", type=Path, default=Path(), metavar="FOLDER", help="where to write"
     )
-    parser.add_argument(
-        "--lanes",
-        type=parse_lanes,
-        action=AddLanes,
-        metavar="LAYER=P,...",
-        help="neurons of a layer that are processed at once; None: those of a program file, and "
-        "for an ONNX file as many as fit the board",
-    )
+    add_folding_arguments(parser, "as a program says, or what fits the board")
     parser.add_argument(
         "--spikes",
         type=Path,
@@ -61,28 +54,28 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from spikeloom.sim.boards import find_board
 
     board = find_board(args.board)
-    program = load_program(args.model, board, args.lanes)
+    program = load_program(args.model, board, args)
     return build_program(program, board, args.out, console, args.spikes)
 
 
-def load_program(path: Path, board: "Board", lanes: dict[str, int] | None) -> "Program":
-    """The program in a program file or of an ONNX file, folded onto the lanes given.
+def load_program(path: Path, board: "Board", args: argparse.Namespace) -> "Program":
+    """The program in a program file or of an ONNX file, folded as the options say.
 
-    Without lanes, an ONNX file gets as many as fit the board.
+    Without them, an ONNX file gets as many lanes as fit the board.
     """
     from spikeloom.compiler.onnx_import import examine, load_model
     from spikeloom.compiler.passes import lower
     from spikeloom.compiler.program import Program
 
     if path.suffix != ".onnx":
-        program = Program.load(path)
-        return program if lanes is None else program.with_lanes(lanes)
+        return refolded(Program.load(path), args)
     network = lower(examine(load_model(path), path.stem).require())
-    if lanes is None:
+    lanes, fire_lanes = given_lanes(args)
+    if "lanes" not in args:
         from spikeloom.compiler.folding import fit_lanes
 
         lanes = fit_lanes(network, board.part.budget)
-    return Program(network, lanes)
+    return Program(network, lanes, fire_lanes)
 
 
 def build_program(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikeloom.compiler.errors import ToolMissing, VerificationMismatch
 from spikeloom.sim.cli.console import Console
+from spikeloom.sim.cli.folding import add_folding_arguments, given_lanes
 
 if TYPE_CHECKING:
     from spikeloom.compiler.inputs import Spikes
@@ -27,36 +28,6 @@ LEAK_CHANGE = 0.05
 NARROW_REACH = 4
 
 HELP = "compile an ONNX file to a fixed-point network and a program"
-
-
-def parse_lanes(text: str) -> dict[str, int]:
-    """Lanes per layer, from text such as `fc1=16,fc2=10`."""
-    lanes: dict[str, int] = {}
-    for part in text.split(","):
-        name, equals, number = part.partition("=")
-        if not equals or not name or not number.isdecimal():
-            raise argparse.ArgumentTypeError(f"'{part}' is not of the form LAYER=LANES")
-        if name in lanes:
-            raise argparse.ArgumentTypeError(f"layer '{name}' is given twice")
-        lanes[name] = int(number)
-    return lanes
-
-
-class AddLanes(argparse.Action):
-    """Lanes of some layers, beside those that the option gave before."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        """Add lanes; raise argparse.ArgumentError if a layer has some already."""
-        before = getattr(namespace, self.dest, None) or {}
-        for name in before.keys() & values:
-            raise argparse.ArgumentError(self, f"layer '{name}' is given twice")
-        setattr(namespace, self.dest, {**before, **values})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,13 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BITS",
         help="fraction bits of a decay, 1 .. 16",
     )
+    add_folding_arguments(parser, "all neurons of a layer")
     parser.add_argument(
-        "--lanes",
-        type=parse_lanes,
-        action=AddLanes,
-        default={},
-        metavar="LAYER=P,...",
-        help="neurons of a layer that are processed at once (layers not named: all of them)",
+        "--early-stop",
+        action="store_true",
+        help="answer at the end of the first time step in which an output neuron spikes, and drop "
+        "the rest of the window; for a readout of first spikes",
     )
     parser.add_argument(
         "--check",
@@ -112,9 +82,11 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     precision = Precision(args.weight_bits, args.state_bits, args.decay_bits)
     report = examine(load_model(args.model), name)
     network = replace(report.require(), precision=precision)
+    if args.early_stop:
+        network = network.with_early_stop()
     stages: list[tuple[str, Network]] = [("import", network)]
     fixed = lower(network, lambda step, result: stages.append((step, result)))
-    program = Program(fixed, args.lanes)
+    program = Program(fixed, *given_lanes(args))
     oracle = fixed_model(fixed)
     compared = None
     if args.check is not None:

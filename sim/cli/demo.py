@@ -122,7 +122,7 @@ def _verify(program: "Program", samples: Path, out: Path, console: Console) -> d
         if simulator == "icarus" and not available(simulator):
             console.say("icarus: not installed, left out")
             continue
-        chosen = with_extremes(spikes[:, :count])
+        chosen = with_extremes(program.network, spikes[:, :count])
         folder = out / "verification" / simulator
         verdict = verify_with_progress(program, chosen, folder, console, simulator)
         verdicts[simulator] = verdict.as_dict()

@@ -13,8 +13,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from spikeloom.sim.cli.compile import AddLanes, parse_lanes
 from spikeloom.sim.cli.console import Console
+from spikeloom.sim.cli.folding import add_folding_arguments, refolded
 
 HELP = "emit the accelerator of a program as Verilog"
 
@@ -31,15 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="where to write",
     )
-    parser.add_argument(
-        "--lanes",
-        type=parse_lanes,
-        action=AddLanes,
-        metavar="LAYER=P,...",
-        default=argparse.SUPPRESS,
-        help="neurons of a layer that are processed at once, instead of the program's (layers not "
-        "named: all of them)",
-    )
+    add_folding_arguments(parser, "as the program says")
     parser.add_argument(
         "--probe",
         action="store_true",
@@ -52,9 +44,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from spikeloom.compiler.program import Program
     from spikeloom.rtl.emit import emit
 
-    program = Program.load(args.program)
-    if "lanes" in args:
-        program = program.with_lanes(args.lanes)
+    program = refolded(Program.load(args.program), args)
     paths = emit(program, args.out, args.probe)
     console.table(
         f"accelerator of {program.network.name}, {'with' if args.probe else 'without'} probes",

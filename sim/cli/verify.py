@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeloom.sim.cli.compile import AddLanes, parse_lanes
 from spikeloom.sim.cli.console import Console
+from spikeloom.sim.cli.folding import add_folding_arguments, refolded
 
 if TYPE_CHECKING:
     from spikeloom.sim.verify import Verdict
@@ -45,13 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--samples", type=int, default=20, metavar="N", help="take the first N samples"
     )
-    parser.add_argument(
-        "--lanes",
-        type=parse_lanes,
-        action=AddLanes,
-        metavar="LAYER=P,...",
-        help="fold the program otherwise (by default as it says itself)",
-    )
+    add_folding_arguments(parser, "as the program says")
     parser.add_argument(
         "--extremes",
         action="store_true",
@@ -70,9 +64,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from spikeloom.sim.spike_files import read_spikes
     from spikeloom.sim.stimulus import with_extremes
 
-    program = Program.load(args.program)
-    if args.lanes is not None:
-        program = program.with_lanes(args.lanes)
+    program = refolded(Program.load(args.program), args)
     if args.verilog is not None and not args.verilog.is_file():
         raise SpikeloomError(f"there is no Verilog file '{args.verilog}'")
     if args.samples < 1:
@@ -80,7 +72,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     spikes = read_spikes(args.spikes, program.network).spikes[:, : args.samples]
     check_spikes(program.network, spikes)
     if args.extremes:
-        spikes = with_extremes(spikes)
+        spikes = with_extremes(program.network, spikes)
     verdict = verify_with_progress(
         program, spikes, args.out, console, args.simulator, args.verilog, args.waves
     )
