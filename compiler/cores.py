@@ -97,6 +97,11 @@ class Core:
         return value_bits(self.lowest, self.highest)
 
     @property
+    def has_products(self) -> bool:
+        """Whether an event's value is more than a sign, so that each lane takes a multiplier."""
+        return self.lowest < -1 or self.highest > 1
+
+    @property
     def value_sent_bits(self) -> int:
         """Width of the value of an event that leaves the core; 0 for spikes."""
         return 0 if self.sends == "spikes" else self.neuron.accumulator_bits

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The spike encoder: turns the spikes of a scan into a stream of events."""
 
 from amaranth import Module, Mux, Signal

@@ -140,9 +140,7 @@ class FireUnit(wiring.Component):
             Probe("fire.states", Mux(writing, self.written_states, 0), **written),
         ]
         if self.has_current:
-            probes.append(
-                Probe("fire.currents", Mux(writing, self.written_currents, 0), **written)
-            )
+            probes.append(Probe("fire.currents", Mux(writing, self.written_currents, 0), **written))
         if self.single_spike:
             probes.append(Probe("fire.spent", Mux(writing, self.written_spent, 0), **written))
         return probes
@@ -362,9 +360,7 @@ def state_bits(core, decay, biased: bool) -> int:
 def _packed(values, bits):
     """Signed values side by side, each known to fit `bits` bits."""
     return Cat(
-        value[:bits]
-        if len(value) >= bits
-        else Cat(value, value[-1].replicate(bits - len(value)))
+        value[:bits] if len(value) >= bits else Cat(value, value[-1].replicate(bits - len(value)))
         for value in values
     )
 

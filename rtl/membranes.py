@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The membrane sender: turns the membranes of a scan into events for a readout of membranes."""
 
 from amaranth import Module, Mux, Signal

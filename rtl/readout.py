@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The readout: scores the classes over a window, finds the best and sends the result packet."""
 
 from itertools import pairwise
