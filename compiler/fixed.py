@@ -125,13 +125,15 @@ class Decay:
         multiplier = without_repeats(self.multiplier).astype(kind)
         half, shift = (np.array(value, kind) for value in ((1 << self.shift) >> 1, self.shift))
 
+        # Step by step what `shift_round` does, but for products with 1.
         def decay(value: IntArray, out: IntArray) -> None:
-            # Step by step what `shift_round` does.
-            np.multiply(value, multiplier, out)
-            np.add(out, half, out)
+            np.add(np.multiply(value, multiplier, out), half, out)
             np.right_shift(out, shift, out)
 
-        return decay
+        def only_shift(value: IntArray, out: IntArray) -> None:
+            np.right_shift(np.add(value, half, out), shift, out)
+
+        return only_shift if (self.multiplier == 1).all() else decay
 
     def of_neuron(self, neuron: int, value: int) -> int:
         """Decay one membrane of neuron number `neuron`."""

@@ -22,9 +22,9 @@ from spikeloom.compiler.ir import FixedNeuron, Network, Population, Projection
 # How many numbers enter a matrix product at once: few enough to stay in a cache.
 _PRODUCT = 1 << 18
 
-# Up to how many rows of events (samples times steps) it pays to look for inputs that stay silent in
-# all of them, and to leave these out of the product.
-_FEW = 64
+# Up to how many rows of events (samples times steps), and from how many inputs on, it pays to look
+# for inputs that stay silent in all rows, and to leave these out of the product.
+_FEW, _MANY = 64, 256
 
 Integers = NDArray[np.signedinteger]
 
@@ -114,11 +114,12 @@ def synaptic_current(network: Network, layer: Layer, fired: dict[str, Spikes]) -
 def _weigh(edge: Projection, events: Spikes, weight: NDArray[np.floating]) -> NDArray[np.number]:
     """The weighted sums of events, `[T, samples, size of pre]` to `[T, samples, size of post]`."""
     steps, samples, inputs = events.shape
-    if steps * samples <= _FEW and edge.is_matrix:
-        active = np.flatnonzero(np.bitwise_or.reduce(events, axis=(0, 1)))
+    if steps * samples <= _FEW and inputs >= _MANY and edge.is_matrix:
+        rows = events.reshape(-1, inputs)
+        active = np.flatnonzero(np.bitwise_or.reduce(rows, axis=0))
         if 2 * len(active) < inputs:
-            few = events.reshape(-1, inputs).take(active, axis=1).astype(weight.dtype)
-            sums: NDArray[np.number] = few @ weight.T.take(active, axis=0)
+            given = rows.take(active, axis=1).astype(weight.dtype)
+            sums: NDArray[np.number] = given @ weight.T.take(active, axis=0)
             return sums.reshape(steps, samples, -1)
     at_once = max(1, _PRODUCT // (samples * inputs))
     if at_once >= steps:

@@ -61,6 +61,7 @@ def test_result_does_not_depend_on_what_is_computed_at_once(network: Network) ->
             patch.setattr(reference, "_PART", part)
             patch.setattr(layer_window, "_PRODUCT", product)
             patch.setattr(layer_window, "_FEW", few)
+            patch.setattr(layer_window, "_MANY", 0)
             got = reference.run(network, events, membranes=True)
         assert np.array_equal(got.scores, expected.scores)
         assert got.saturated == expected.saturated
