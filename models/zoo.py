@@ -71,7 +71,7 @@ def classify(
         spikes = read_events(network, recipe.code(split, first, stop))
         trace = reference.run(network, spikes, keep_spikes=False)
         right += (trace.classes == split.labels[first:stop]).tolist()
-        for name, counts in trace.events.items():
+        for name, counts in trace.event_counts().items():
             events[name] += int(counts.sum())
         advance(stop - first)
     spikes_per_sample = {name: round(count / split.size, 2) for name, count in events.items()}
