@@ -55,7 +55,7 @@ _TSSL = Training(
     clip_gradient=1.0,
 )
 
-_TSSL_IMAGES = replace(_TSSL, epochs=25, schedule="cosine")
+_TSSL_IMAGES = replace(_TSSL, epochs=14, schedule="cosine")
 
 
 def _spike_based(rate: float, epochs: int, batch: int, milestones: tuple[int, ...]) -> Training:
@@ -113,7 +113,7 @@ RECIPES = (
         encoder=EvenlySpaced(8),
         network=ARCHITECTURES["mnist-mlp800"],
         algorithm=Stbp(0.5, 0.3, Triangle()),
-        training=replace(_STBP_MNIST, epochs=20),
+        training=replace(_STBP_MNIST, epochs=12),
         published="98.89, unverified",
     ),
     Recipe(
@@ -159,7 +159,7 @@ RECIPES = (
         encoder=ConstantCurrent(5, *_MNIST),
         network=ARCHITECTURES["fashion-mlp"],
         algorithm=Tssl(5, 3),
-        training=replace(_TSSL_IMAGES, batch=100),
+        training=replace(_TSSL_IMAGES, epochs=16, batch=100),
         published="89.75 +- 0.03",
     ),
     Recipe(
