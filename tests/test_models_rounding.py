@@ -215,7 +215,7 @@ def test_trained_network_classifies_as_its_integers_do(bits: int) -> None:
 
 
 def test_a_step_stays_while_it_serves() -> None:
-    """Else every epoch would round all weights anew, and undo what was learned with the old step."""
+    """Else every epoch would round all weights anew, and undo what the last one learned."""
     module = network_of(0, 0.5, 0.3)
     rounding = Rounding(module, random_spikes(2, 1, 20), 4)
     first = [list(steps) for steps in rounding.steps]
