@@ -7,6 +7,9 @@ JSON object; `docs/training.md` describes its entries. Reading them needs no tor
 import difflib
 import hashlib
 import json
+import math
+import statistics
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -65,6 +68,47 @@ def integers(card: Card, weight_bits: int) -> dict[str, Any] | None:
     """The entry for integers of so many bits; of several the trained one, if there is one."""
     entries = [item for item in card["integers"] if item["weight_bits"] == weight_bits]
     return max(entries, key=lambda item: item["training"] != "floats", default=None)
+
+
+def loss(card: Card, entry: dict[str, Any]) -> float:
+    """What integers lose to floats: the mean over the seeds of the entry, as a share."""
+    seeds = card["float"]["seeds"]
+    floats = dict(zip(seeds, card["float"]["test_accuracy"], strict=True))
+    pairs = zip(entry.get("seeds", seeds), entry["test_accuracy"], strict=True)
+    return statistics.fmean(floats[seed] - accuracy for seed, accuracy in pairs)
+
+
+def table(found: Sequence[Card]) -> str:
+    """Cards as a Markdown table, accuracies in percent."""
+    rows = [
+        ("network", "T", "published, %", "floats, %", "seeds", "error, %", "8 bits", "4 bits"),
+        ("---",) * 8,
+        *(_table_row(card) for card in found),
+    ]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _table_row(card: Card) -> tuple[str, ...]:
+    floats = card["float"]
+    mean = f"{100 * floats['mean']:.2f}"
+    if floats["deviation"] is not None:
+        mean += f" +- {100 * floats['deviation']:.2f}"
+    error = math.sqrt(floats["mean"] * (1 - floats["mean"]) / card["test_samples"])
+    return (
+        *(f"`{card['name']}`", str(card["steps"]), card["published"]),
+        *(mean, str(len(floats["seeds"])), f"{100 * error:.2f}"),
+        *(_integer_cell(card, bits) for bits in (8, 4)),
+    )
+
+
+def _integer_cell(card: Card, weight_bits: int) -> str:
+    entry = integers(card, weight_bits)
+    if entry is None:
+        return ""
+    seeds = len(entry["test_accuracy"])
+    less = seeds < len(card["float"]["seeds"])
+    how = f"{seeds} seed{'s' if seeds > 1 else ''}, " if less else ""
+    return f"{100 * entry['mean']:.2f} ({how}loses {100 * loss(card, entry):.2f})"
 
 
 def file_entry(path: Path) -> dict[str, Any]:

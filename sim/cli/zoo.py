@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "name", nargs="?", metavar="NAME", default=argparse.SUPPRESS, help="name of a network"
     )
     parser.add_argument(
+        "--markdown", action="store_true", help="list as a table for docs/training.md"
+    )
+    parser.add_argument(
         "-o", "--out", type=Path, default=Path("out"), metavar="DIR", help="where to write"
     )
     for flag, text in (
@@ -56,13 +59,16 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             raise SpikeloomError(f"--{option} goes with --add")
     if "name" in given:
         return _copy_out(args.name, args.out, console)
-    return _list(console)
+    return _list(console, args.markdown)
 
 
-def _list(console: Console) -> dict[str, Any]:
+def _list(console: Console, markdown: bool) -> dict[str, Any]:
     from spikeloom.models import cards
 
     found = [cards.read(name) for name in cards.names()]
+    if markdown:
+        console.say(cards.table(found).rstrip())
+        return {"networks": found}
     console.table(
         "networks",
         (
