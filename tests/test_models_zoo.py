@@ -76,8 +76,8 @@ def test_card_states_how_the_networks_were_trained_and_judged(
     assert card["parameters"] == 64 * 64 + 64 + 64 * 10 + 10
     assert card["versions"]["torch"] == torch.__version__
 
-    eight, four, tuned = card["integers"]
-    assert [item["weight_bits"] for item in (eight, four, tuned)] == [8, 4, 4]
+    eight, tuned = card["integers"]
+    assert [item["weight_bits"] for item in (eight, tuned)] == [8, 4]
     assert len(eight["test_accuracy"]) == 2
     assert eight["mean"] == pytest.approx(card["float"]["mean"], abs=0.02)
     assert eight["spikes_per_sample"].keys() == {"spikes", "hidden1", "output"}

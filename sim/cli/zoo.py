@@ -113,7 +113,7 @@ def _add(
     recipe = checkpoint.load(find_checkpoint(folders[0])).recipe
     dataset = recipe.load_data(data)
     runs, few_bits = ([read_run(folder, dataset) for folder in group] for group in (folders, tuned))
-    samples = zoo.passes(len(runs), len(few_bits)) * dataset.test.size
+    samples = zoo.passes(runs, few_bits) * dataset.test.size
     with console.progress(f"classify with {recipe.name}", samples) as advance:
         card = zoo.make_card(runs, few_bits, dataset, out, advance)
     rows = [("floats", "floats", card["float"])]
