@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -78,27 +78,31 @@ def loss(card: Card, entry: dict[str, Any]) -> float:
     return statistics.fmean(floats[seed] - accuracy for seed, accuracy in pairs)
 
 
-def table(found: Sequence[Card]) -> str:
-    """Cards as a Markdown table, accuracies in percent."""
-    rows = [
-        ("network", "T", "published, %", "floats, %", "seeds", "error, %", "8 bits", "4 bits"),
-        ("---",) * 8,
-        *(_table_row(card) for card in found),
-    ]
+def table(found: Sequence[Card], columns: Sequence[str] = ()) -> str:
+    """Cards as a Markdown table, accuracies in percent.
+
+    Parameters
+    ----------
+    columns : some of the keys of `COLUMNS`; all of them by default
+    """
+    names = columns or tuple(COLUMNS)
+    rows = [names, ("---",) * len(names)]
+    rows += [tuple(COLUMNS[name](card) for name in names) for card in found]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def _table_row(card: Card) -> tuple[str, ...]:
+def _mean_of_floats(card: Card) -> str:
     floats = card["float"]
     mean = f"{100 * floats['mean']:.2f}"
-    if floats["deviation"] is not None:
-        mean += f" +- {100 * floats['deviation']:.2f}"
-    error = math.sqrt(floats["mean"] * (1 - floats["mean"]) / card["test_samples"])
-    return (
-        *(f"`{card['name']}`", str(card["steps"]), card["published"]),
-        *(mean, str(len(floats["seeds"])), f"{100 * error:.2f}"),
-        *(_integer_cell(card, bits) for bits in (8, 4)),
-    )
+    if floats["deviation"] is None:
+        return mean
+    return f"{mean} +- {100 * floats['deviation']:.2f}"
+
+
+def _counting_error(card: Card) -> str:
+    """Standard error of a share that is counted on the test samples."""
+    share = card["float"]["mean"]
+    return f"{100 * math.sqrt(share * (1 - share) / card['test_samples']):.2f}"
 
 
 def _integer_cell(card: Card, weight_bits: int) -> str:
@@ -109,6 +113,19 @@ def _integer_cell(card: Card, weight_bits: int) -> str:
     less = seeds < len(card["float"]["seeds"])
     how = f"{seeds} seed{'s' if seeds > 1 else ''}, " if less else ""
     return f"{100 * entry['mean']:.2f} ({how}loses {100 * loss(card, entry):.2f})"
+
+
+COLUMNS: dict[str, Callable[[Card], str]] = {
+    "network": lambda card: f"`{card['name']}`",
+    "T": lambda card: str(card["steps"]),
+    "published, %": lambda card: str(card["published"]),
+    "floats, %": _mean_of_floats,
+    "seeds": lambda card: str(len(card["float"]["seeds"])),
+    "error, %": _counting_error,
+    "8 bits, %": lambda card: _integer_cell(card, 8),
+    "4 bits, %": lambda card: _integer_cell(card, 4),
+}
+"""What `table` says of a card."""
 
 
 def file_entry(path: Path) -> dict[str, Any]:
