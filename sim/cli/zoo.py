@@ -107,15 +107,15 @@ def _copy_out(name: str, folder: Path, console: Console) -> dict[str, Any]:
 def _add(
     folders: list[Path], tuned: list[Path], out: Path, data: Path | None, console: Console
 ) -> dict[str, Any]:
-    from spikeloom.models import checkpoint, zoo
+    from spikeloom.models import checkpoint, zoo_cards
     from spikeloom.models.zoo_runs import find_checkpoint, read_run
 
     recipe = checkpoint.load(find_checkpoint(folders[0])).recipe
     dataset = recipe.load_data(data)
     runs, few_bits = ([read_run(folder, dataset) for folder in group] for group in (folders, tuned))
-    samples = zoo.passes(runs, few_bits) * dataset.test.size
+    samples = zoo_cards.passes(runs, few_bits) * dataset.test.size
     with console.progress(f"classify with {recipe.name}", samples) as advance:
-        card = zoo.make_card(runs, few_bits, dataset, out, advance)
+        card = zoo_cards.make_card(runs, few_bits, dataset, out, advance)
     rows = [("floats", "floats", card["float"])]
     rows += [(f"{item['weight_bits']} bits", item["training"], item) for item in card["integers"]]
     console.table(
