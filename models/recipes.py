@@ -204,7 +204,7 @@ RECIPES = (
         encoder=Bernoulli(6),
         network=ARCHITECTURES["mnist-lenet"],
         algorithm=SpikeBased(),
-        training=Training(epochs=3, batch=32, learning_rate=1e-3),
+        training=Training(epochs=2, batch=32, learning_rate=1e-3),
         published="99.59 (T = 100, other training)",
     ),
     Recipe(
