@@ -9,7 +9,7 @@ import numpy as np
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import Decay, IntArray, signed_bits
 from spikeloom.compiler.intervals import weighted_events
-from spikeloom.compiler.ir import FixedNeuron, Network, Population, Projection
+from spikeloom.compiler.ir import FixedNeuron, Network, Population
 from spikeloom.compiler.readouts import MEMBRANE_READOUTS
 
 # Names of the accelerator's other blocks, beside which the layers stand.

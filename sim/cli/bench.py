@@ -3,6 +3,7 @@
   density    clock cycles per time step against the share of inputs that spike
   software   samples per second of the integer reference beside a torch loop, clock cycles per
              second of the cycle model, seconds that compile and emit take
+  hardware   size and speed of the zoo's networks after place and route, cycles on real samples
   train      samples per second of the training loop, beside a loop written by hand
 
 Cycles are exact and the same on every machine. Rates depend on the machine: compare only those of
@@ -16,15 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.sim.cli import bench_software
+from spikeloom.sim.cli import bench_hardware, bench_software
 from spikeloom.sim.cli.console import Console
 
-HELP = "measure cycles against density, or the speed of software and training"
-
-SPIKER = (
-    "reference, another network and not measured in this run: Spiker+ 2.0.3, 784-128-10, takes "
-    "1,085 cycles per time step whether 1 % or 100 % of its inputs spike"
-)
+HELP = "measure cycles and size of hardware, or the speed of software and training"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     density.add_argument("--seed", type=int, default=0, metavar="S", help="of the spikes, >= 0")
     software = _add(measurements, "software", bench_software.measure, "speed of the software", None)
     bench_software.add_arguments(software)
+    text = "size, speed and cycles of the zoo's networks"
+    hardware = _add(measurements, "hardware", bench_hardware.measure, text, None)
+    bench_hardware.add_arguments(hardware)
     train = _add(measurements, "train", _train, "speed of the training loop", "recipe")
     train.add_argument(
         "--data",
@@ -94,7 +93,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 def _density(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Count cycles under random spikes, samples following on each other without a gap."""
     from spikeloom.compiler.program import Program
-    from spikeloom.sim import benchmarks, pictures
+    from spikeloom.sim import benchmarks, hardware, pictures
 
     for name, least in (("samples", 1), ("seed", 0)):
         value = getattr(args, name)
@@ -110,7 +109,7 @@ def _density(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "circumstances": benchmarks.circumstances(program) | {"data": data},
         "rows": [asdict(row) for row in rows],
         "line": asdict(line),
-        "reference": SPIKER,
+        "reference": hardware.SPIKER,
     }
     _say_circumstances(result["circumstances"], console)
     console.table(
@@ -132,7 +131,7 @@ def _density(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         f"line of least squares: {line.cycles_at_rest:.2f} cycles + {line.cycles_per_event:.3f} "
         f"per input event; the farthest count is {line.largest_deviation_percent:.1f} % off it"
     )
-    console.say(SPIKER)
+    console.say(hardware.SPIKER)
     if "out" in args:
         name = program.network.name
         picture = args.out / f"{name}-density.png"
