@@ -1,21 +1,26 @@
 """Events and the words that carry them over the accelerator's ports."""
 
-from amaranth import unsigned
+from amaranth import signed, unsigned
 from amaranth.lib import data, stream
 
 
-def event_layout(addresses: int) -> data.StructLayout:
+def event_layout(addresses: int, value_bits: int = 0) -> data.StructLayout:
     """An event of a population with that many neurons.
 
-    Either a spike of the neuron with number `address`, or, where `end` is set, the end of the time
-    step (then `address` is 0). Spikes of a step may come in any order, each neuron at most once.
+    Either an event of the neuron with number `address`, with its `value` where `value_bits` is not
+    0, or, where `end` is set, the end of the time step (then both are 0). `last` is set together
+    with `end` at the end of a window. Events of a step may come in any order, each neuron at most
+    once.
     """
-    return data.StructLayout({"address": range(max(addresses, 2)), "end": unsigned(1)})
+    value = {"value": signed(value_bits)} if value_bits else {}
+    return data.StructLayout(
+        {"address": range(max(addresses, 2)), **value, "end": unsigned(1), "last": unsigned(1)}
+    )
 
 
-def event_stream(addresses: int) -> stream.Signature:
+def event_stream(addresses: int, value_bits: int = 0) -> stream.Signature:
     """A stream of events of a population with that many neurons."""
-    return stream.Signature(event_layout(addresses))
+    return stream.Signature(event_layout(addresses, value_bits))
 
 
 def event_word_bits(addresses: int) -> int:
