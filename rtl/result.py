@@ -1,0 +1,23 @@
+"""The result packet of a sample."""
+
+from amaranth import unsigned
+from amaranth.lib import data
+
+RESULT_BITS = 32
+CLASS_BITS = 16
+SAMPLE_BITS = RESULT_BITS - CLASS_BITS
+# Words of a packet before the scores.
+HEADER_WORDS = 3
+
+
+def result_layout() -> data.StructLayout:
+    """A word of the result packet; `last` marks the last one.
+
+    | word | holds |
+    | --- | --- |
+    | 0 | the class in bits 0 .. 15, the number of the sample since reset in bits 16 .. 31 |
+    | 1 | the time steps that decided the class |
+    | 2 | the clock cycles from the sample's `begin` to its decision, modulo 2**32 |
+    | 3 .. | the score of each class from 0 on, two's complement |
+    """
+    return data.StructLayout({"word": unsigned(RESULT_BITS), "last": unsigned(1)})
