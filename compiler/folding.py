@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from spikeloom.compiler.cores import Core, map_network
 from spikeloom.compiler.ir import Network
 
-# Look-up tables, measured on synthesised designs for ECP5: what a lane takes per bit of its sums (the
-# adder and its share of the choice of a row), what a fire lane takes per bit of its membrane (three
-# adders, saturation, states), and what a core and the ports take whatever their width.
+# Look-up tables, measured on synthesised designs for ECP5: what a lane takes per bit of its sums
+# (the adder and its share of the choice of a row), what a fire lane takes per bit of its membrane
+# (three adders, saturation, states), and what a core and the ports take whatever their width.
 LUTS_PER_LANE_BIT = 1.75
 LUTS_PER_FIRE_LANE_BIT = 6.0
 LUTS_PER_CORE = 170

@@ -207,7 +207,7 @@ class FireUnit(wiring.Component):
         return signed_lanes(taken, core.fire_lanes)
 
     def _decide(self, m, currents):
-        """Compare, reset, send; gives the operation, a cycle later, its Vr and I, and who spiked."""
+        """Compare, reset, send; gives the operation, a cycle later, its Vr and I, who spiked."""
         core, neuron = self.core, self.core.neuron
         lanes = core.fire_lanes
         firing = self.decide.kind == Kind.FIRE
@@ -298,7 +298,7 @@ class FireUnit(wiring.Component):
         return neuron.current_decay if self.has_current else neuron.decay
 
     def _decayed(self, m, name, rest, decay, bits, rows):
-        """Saturated values times the decay's multipliers, in the stage in which they are written."""
+        """Saturated values times the decay's multipliers, in the stage of their write."""
         core = self.core
         factors = core.multipliers(decay)
         if not core.needs_multiplier:

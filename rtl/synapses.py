@@ -177,8 +177,8 @@ class SynapseEngine(wiring.Component):
             read.en.eq(issued.kind == Kind.ADD),
             read.addr.eq(self.i.p.address * core.groups + self.group),
         ]
-        # The memory's output is registered once more: a block RAM answers late in the cycle. Without
-        # a reset, so that the register can be the one that the block RAM has itself.
+        # The memory's output is registered once more: a block RAM answers late in the cycle.
+        # Without a reset, so that the register can be the one that the block RAM has itself.
         word = Signal.like(read.data, reset_less=True)
         m.d.sync += [self.fetch.eq(issued), word.eq(read.data)]
         if not core.value_bits:

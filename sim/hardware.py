@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""What the zoo's networks cost in hardware: size and speed after place and route, cycles, accuracy."""
+"""What the zoo's networks cost in hardware: size, speed, clock cycles and accuracy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

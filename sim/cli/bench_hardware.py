@@ -23,10 +23,11 @@ HEADER = (
 
 NOTES = (
     "Accuracy is that of the integer reference on all test samples, from the model card (seed 0). "
-    "Cycles are counted on the cycle model, which the RTL equals at every clock edge: from the first "
-    "word to the class in an idle accelerator, and from class to class in a stream. The bound is "
-    "events x groups + rows of the busiest core. LUT4 counts TRELLIS_COMB after place and route "
-    "(nextpnr, seed 1, ports on any pins). Energy is not measured."
+    "Lanes: lanes/fire lanes of each layer. Cycles are counted on the cycle model, which the RTL "
+    "equals at every clock edge: from the first word to the class in an idle accelerator, and from "
+    "class to class in a stream. The bound is events x groups + rows of the busiest core. LUT4 "
+    "counts TRELLIS_COMB after place and route (nextpnr, seed 1, ports on any pins). Energy is not "
+    "measured."
 )
 
 
@@ -72,9 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Place and route the zoo's networks, and count their clock cycles on real test samples.
 
-    Each network is folded in the ways that sim/hardware.py lists, and synthesised alone, without the
-    shell of a board. Also counts cycles per time step against the density of random input, for
-    784-128-10 with all lanes. Takes some minutes per case; what is random has seed 0.
+    Each network is folded in the ways that sim/hardware.py lists, and synthesised alone, without
+    the shell of a board. Also counts cycles per time step against the density of random input, for
+    the first of them. Takes some minutes per case; what is random has seed 0.
     """
     from spikeloom.sim import hardware
 
