@@ -1,7 +1,7 @@
 """The lanes of a core: where the weights of a time step's events are summed."""
 
 import numpy as np
-from amaranth import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -104,8 +104,9 @@ class LaneArray(wiring.Component):
                 write.addr.eq(self.write_group),
                 write.data.eq(self.write_data),
             ]
-        filled = Cat(self.stored, Const(0, core.parts * len(self.sums) - len(self.stored)))
-        m.d.sync += self.sums.eq(filled.word_select(self.apply.part, len(self.sums)))
+        width = len(self.sums)
+        parts = Array(self.stored[part * width :][:width] for part in range(core.parts))
+        m.d.sync += self.sums.eq(parts[self.apply.part])
         return m
 
     def model(self):
