@@ -9,7 +9,7 @@ import numpy as np
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import Decay, IntArray, signed_bits
 from spikeloom.compiler.intervals import weighted_events
-from spikeloom.compiler.ir import FixedNeuron, Network, Population, Projection
+from spikeloom.compiler.ir import FixedNeuron, Network, Population
 from spikeloom.compiler.readouts import MEMBRANE_READOUTS
 
 # Names of the accelerator's other blocks, beside which the layers stand.
@@ -95,6 +95,11 @@ class Core:
     def value_bits(self) -> int:
         """Width of an event's value; 0 for spikes, which have none."""
         return value_bits(self.lowest, self.highest)
+
+    @property
+    def has_products(self) -> bool:
+        """Whether an event's value is more than a sign, so that each lane takes a multiplier."""
+        return self.lowest < -1 or self.highest > 1
 
     @property
     def value_sent_bits(self) -> int:

@@ -254,7 +254,9 @@ def _add_readout(graph: _Graph, network: Network) -> None:
         )
     if readout.early_stop:
         neurons = graph.constant("readout.all", np.asarray([1]))
-        first = graph.node("ReduceMax", [scores, neurons], "readout.first", "find first", keepdims=1)
+        first = graph.node(
+            "ReduceMax", [scores, neurons], "readout.first", "find first", keepdims=1
+        )
         equal = graph.node("Equal", [scores, first], "readout.is_first", "compare first")
         factor = graph.node("Cast", [equal], "readout.factor", "cast first", to=TensorProto.INT64)
         scores = graph.node("Mul", [scores, factor], "readout.stopped", "stop early")

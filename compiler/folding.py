@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from spikeloom.compiler.cores import Core, map_network
 from spikeloom.compiler.ir import Network
 
-# Look-up tables, measured on synthesised designs (ECP5 and iCE40, 2 to 64 lanes): what a lane
-# takes per bit of its accumulator, and what a core and the ports take whatever their width.
-LUTS_PER_LANE_BIT = 6.5
-LUTS_PER_CORE = 250
-LUTS_OF_PORTS = 250
+# Look-up tables, measured on synthesised designs for ECP5: what a lane takes per bit of its sums
+# (the adder and its share of the choice of a row), what a fire lane takes per bit of its membrane
+# (three adders, saturation, states), and what a core and the ports take whatever their width.
+LUTS_PER_LANE_BIT = 1.75
+LUTS_PER_FIRE_LANE_BIT = 6.0
+LUTS_PER_CORE = 170
+LUTS_OF_PORTS = 450
 
 # The share of the look-up tables that is planned for: a fuller part routes badly, and the estimate
 # is rough. Block RAMs are counted, so all of them may be used.
@@ -43,12 +45,12 @@ def fit_lanes(network: Network, budget: Budget) -> dict[str, int]:
     """
     lanes = {layer.name: layer.size for layer in network.layers}
     while True:
-        cores = map_network(network, lanes)
+        cores = map_network(network, lanes, {})
         foldable = [core for core in cores if core.lanes > 1]
         if not foldable or _fits(cores, budget):
             return lanes
         if _multipliers(cores) > budget.multipliers:
-            costliest = max(foldable, key=lambda core: _multipliers((core,)))
+            costliest = max(foldable, key=_core_multipliers)
         elif _blocks(cores, budget) > budget.blocks:
             costliest = max(foldable, key=lambda core: _core_blocks(core, budget))
         else:
@@ -66,11 +68,22 @@ def _fits(cores: tuple[Core, ...], budget: Budget) -> bool:
 
 
 def _multipliers(cores: tuple[Core, ...]) -> int:
-    return sum(core.lanes for core in cores if core.needs_multiplier)
+    return sum(_core_multipliers(core) for core in cores)
+
+
+def _core_multipliers(core: Core) -> int:
+    """Of the decays, and of the weights where an event is more than a sign."""
+    products = sum(core.fire_lanes for decay in core.decays if core.is_product(decay))
+    return products + (core.lanes if core.has_products else 0)
 
 
 def _core_luts(core: Core) -> float:
-    return LUTS_PER_CORE + LUTS_PER_LANE_BIT * core.lanes * core.neuron.accumulator_bits
+    states = len(core.decays) * core.fire_lanes * core.neuron.accumulator_bits
+    return (
+        LUTS_PER_CORE
+        + LUTS_PER_LANE_BIT * core.lanes * core.sum_bits
+        + LUTS_PER_FIRE_LANE_BIT * states
+    )
 
 
 def _blocks(cores: tuple[Core, ...], budget: Budget) -> int:
@@ -78,10 +91,12 @@ def _blocks(cores: tuple[Core, ...], budget: Budget) -> int:
 
 
 def _core_blocks(core: Core, budget: Budget) -> int:
-    """Block RAMs of a core: weights, and with more than one group membranes and biases."""
+    """Block RAMs of a core: weights, and with more than one group sums and biases."""
     words = [(core.inputs * core.groups, core.lanes * core.weight_bits)]
     if core.groups > 1:
-        words += [(core.groups, core.lanes * core.neuron.accumulator_bits)] * 2
+        words.append((core.groups, core.lanes * core.sum_bits))
+    if core.rows > 1:
+        words.append((core.rows, core.fire_lanes * core.neuron.accumulator_bits))
     return sum(
         -(-width // budget.block_width) * -(-depth // budget.block_depth) for depth, width in words
     )

@@ -1,5 +1,6 @@
 """The input of a network: from the numbers in a file to the whole numbers that it computes with."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -63,21 +64,25 @@ def _convert(network: Network, values: NDArray[Any], step: float) -> Spikes:
     units = values
     if values.dtype.kind == "f" or step != 1:
         units = values / np.asarray(step, np.result_type(values, np.float32))
-    wrong = (units < events.lowest) | (units > events.highest)
-    if units.dtype.kind == "f":
-        wrong |= units != np.rint(units)
-    if wrong.any():
-        _refuse(values, wrong, f"wanted {_wanted(events, step)}")
+    lowest, highest = events.lowest, events.highest
+    is_float = units.dtype.kind == "f"
+    if is_float or units.min(initial=0) < lowest or units.max(initial=0) > highest:
+        wrong = (units < lowest) | (units > highest) | (units != np.rint(units))
+        if wrong.any():
+            _refuse(values, wrong, f"wanted {_wanted(events, step)}")
     if events.constant and (units[1:] != units[:1]).any():
         _refuse(values, units != units[:1], "wanted the number of step 0 at every step")
-    kinds = (np.uint8, np.int8, np.int16, np.int32)
-    kind = next(
-        kind
-        for kind in kinds
-        if np.iinfo(kind).min <= events.lowest and events.highest <= np.iinfo(kind).max
-    )
-    whole: Spikes = units.astype(kind, copy=False)
+    whole: Spikes = units.astype(_narrowest(lowest, highest), copy=False)
     return whole
+
+
+@lru_cache
+def _narrowest(lowest: int, highest: int) -> type[np.integer[Any]]:
+    return next(
+        kind
+        for kind in (np.uint8, np.int8, np.int16, np.int32)
+        if np.iinfo(kind).min <= lowest and highest <= np.iinfo(kind).max
+    )
 
 
 def _wanted(events: Events, step: float) -> str:

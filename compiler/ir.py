@@ -5,6 +5,7 @@ the same classes, differing in the neuron that a population holds. Networks are 
 builds a new one with `dataclasses.replace`.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -113,7 +114,7 @@ class Population:
     @property
     def size(self) -> int:
         """Number of neurons."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,10 +144,15 @@ class Projection:
     pooling: Pooling | None = None
 
     @property
+    def is_matrix(self) -> bool:
+        """Whether the weighted sums are a product of events and a matrix, and nothing else."""
+        return self.convolution is None and self.pooling is None
+
+    @property
     def inputs(self) -> int:
         """How many numbers the weights are applied to."""
         if self.convolution is not None:
-            return int(np.prod(self.convolution.shape))
+            return math.prod(self.convolution.shape)
         return int(self.weight.shape[1])
 
     def current(

@@ -169,7 +169,9 @@ def _verify_readout(network: Network) -> None:
     if not layer.neuron.fire and not of_membranes:
         raise SpikeloomError(f"{where} takes spikes ({readout.kind}), but its neurons never spike")
     if readout.early_stop and readout.kind != "first_spike":
-        raise SpikeloomError(f"{where} stops early; {readout.kind} is known at the window's end only")
+        raise SpikeloomError(
+            f"{where} stops early; {readout.kind} is known at the window's end only"
+        )
     weighted = readout.kind == "weighted_spike_count"
     if len(readout.weights) != (network.steps if weighted else 0):
         raise SpikeloomError(

@@ -49,6 +49,8 @@ def readout_scores(readout: Readout, spikes: Spikes, membranes: IntArray | None)
     if weights is None:
         assert membranes is not None
         of_neurons = membranes[-1] if readout.kind == "final_membrane" else membranes.max(axis=0)
+    elif readout.kind == "spike_count":
+        of_neurons = np.add.reduce(spikes, axis=0, dtype=np.int64)
     else:
         worth = spikes * weights[:, None, None]
         of_neurons = worth.max(axis=0) if readout.kind == "first_spike" else worth.sum(axis=0)
@@ -56,5 +58,7 @@ def readout_scores(readout: Readout, spikes: Spikes, membranes: IntArray | None)
         # At the end of the window no more is known than whose spike came first.
         first = of_neurons.max(axis=1, keepdims=True)
         of_neurons = np.where(of_neurons == first, of_neurons, 0)
+    if readout.group == 1:
+        return of_neurons
     scores: IntArray = of_neurons.reshape(len(of_neurons), -1, readout.group).sum(axis=2)
     return scores

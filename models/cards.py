@@ -7,6 +7,9 @@ JSON object; `docs/training.md` describes its entries. Reading them needs no tor
 import difflib
 import hashlib
 import json
+import math
+import statistics
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -65,6 +68,64 @@ def integers(card: Card, weight_bits: int) -> dict[str, Any] | None:
     """The entry for integers of so many bits; of several the trained one, if there is one."""
     entries = [item for item in card["integers"] if item["weight_bits"] == weight_bits]
     return max(entries, key=lambda item: item["training"] != "floats", default=None)
+
+
+def loss(card: Card, entry: dict[str, Any]) -> float:
+    """What integers lose to floats: the mean over the seeds of the entry, as a share."""
+    seeds = card["float"]["seeds"]
+    floats = dict(zip(seeds, card["float"]["test_accuracy"], strict=True))
+    pairs = zip(entry.get("seeds", seeds), entry["test_accuracy"], strict=True)
+    return statistics.fmean(floats[seed] - accuracy for seed, accuracy in pairs)
+
+
+def table(found: Sequence[Card], columns: Sequence[str] = ()) -> str:
+    """Cards as a Markdown table, accuracies in percent.
+
+    Parameters
+    ----------
+    columns : some of the keys of `COLUMNS`; all of them by default
+    """
+    names = columns or tuple(COLUMNS)
+    rows = [names, ("---",) * len(names)]
+    rows += [tuple(COLUMNS[name](card) for name in names) for card in found]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _mean_of_floats(card: Card) -> str:
+    floats = card["float"]
+    mean = f"{100 * floats['mean']:.2f}"
+    if floats["deviation"] is None:
+        return mean
+    return f"{mean} +- {100 * floats['deviation']:.2f}"
+
+
+def _counting_error(card: Card) -> str:
+    """Standard error of a share that is counted on the test samples."""
+    share = card["float"]["mean"]
+    return f"{100 * math.sqrt(share * (1 - share) / card['test_samples']):.2f}"
+
+
+def _integer_cell(card: Card, weight_bits: int) -> str:
+    entry = integers(card, weight_bits)
+    if entry is None:
+        return ""
+    seeds = len(entry["test_accuracy"])
+    less = seeds < len(card["float"]["seeds"])
+    how = f"{seeds} seed{'s' if seeds > 1 else ''}, " if less else ""
+    return f"{100 * entry['mean']:.2f} ({how}loses {100 * loss(card, entry):.2f})"
+
+
+COLUMNS: dict[str, Callable[[Card], str]] = {
+    "network": lambda card: f"`{card['name']}`",
+    "T": lambda card: str(card["steps"]),
+    "published, %": lambda card: str(card["published"]),
+    "floats, %": _mean_of_floats,
+    "seeds": lambda card: str(len(card["float"]["seeds"])),
+    "error, %": _counting_error,
+    "8 bits, %": lambda card: _integer_cell(card, 8),
+    "4 bits, %": lambda card: _integer_cell(card, 4),
+}
+"""What `table` says of a card."""
 
 
 def file_entry(path: Path) -> dict[str, Any]:

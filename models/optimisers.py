@@ -14,6 +14,9 @@ from spikeloom.models.augment import Augmentation
 Optimiser = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine", "steps"]
 
+LARGEST_RATE = 1e6
+"""Far above what trains anything, and far below what overflows inside an optimiser."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -54,9 +57,10 @@ class Training:
         for name in ("epochs", "batch", "threads"):
             if getattr(self, name) < 1:
                 raise SpikeloomError(f"training has {name} = {getattr(self, name)}; wanted >= 1")
-        if not 0 < self.learning_rate < math.inf:
+        if not 0 < self.learning_rate <= LARGEST_RATE:
             raise SpikeloomError(
-                f"training has learning_rate = {self.learning_rate:g}; wanted a number > 0"
+                f"training has learning_rate = {self.learning_rate:g}; wanted a number > 0 and "
+                f"<= {LARGEST_RATE:g}"
             )
         if not 0 <= self.seed < 1 << 63:
             raise SpikeloomError(f"training has seed = {self.seed}; wanted 0 .. 2**63 - 1")

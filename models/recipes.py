@@ -55,7 +55,7 @@ _TSSL = Training(
     clip_gradient=1.0,
 )
 
-_TSSL_IMAGES = replace(_TSSL, epochs=25, schedule="cosine")
+_TSSL_IMAGES = replace(_TSSL, epochs=9, schedule="cosine")
 
 
 def _spike_based(rate: float, epochs: int, batch: int, milestones: tuple[int, ...]) -> Training:
@@ -113,7 +113,7 @@ RECIPES = (
         encoder=EvenlySpaced(8),
         network=ARCHITECTURES["mnist-mlp800"],
         algorithm=Stbp(0.5, 0.3, Triangle()),
-        training=replace(_STBP_MNIST, epochs=20),
+        training=replace(_STBP_MNIST, epochs=12),
         published="98.89, unverified",
     ),
     Recipe(
@@ -159,7 +159,7 @@ RECIPES = (
         encoder=ConstantCurrent(5, *_MNIST),
         network=ARCHITECTURES["fashion-mlp"],
         algorithm=Tssl(5, 3),
-        training=replace(_TSSL_IMAGES, batch=100),
+        training=replace(_TSSL_IMAGES, epochs=15, batch=100),
         published="89.75 +- 0.03",
     ),
     Recipe(
@@ -179,7 +179,7 @@ RECIPES = (
         network=ARCHITECTURES["mnist-mlp400"],
         algorithm=Stdbp(),
         training=Training(
-            epochs=20,
+            epochs=14,
             batch=200,
             learning_rate=2e-3,
             clip_gradient=5.0,
@@ -196,15 +196,15 @@ RECIPES = (
         training=_spike_based(0.0085, 125, 64, (75,)),
         published="99.59",
     ),
-    # A tenth of the steps, for training on a processor: so few need less noisy input, and updates
-    # that adapt to each weight's gradient get farther in few epochs.
+    # Few steps and epochs, for training on a processor: so few steps need less noisy input, and
+    # updates that adapt to each weight's gradient get farther in few epochs.
     Recipe(
         name="spikebp-mnist-lenet-short",
         dataset="mnist",
-        encoder=Bernoulli(10),
+        encoder=Bernoulli(6),
         network=ARCHITECTURES["mnist-lenet"],
         algorithm=SpikeBased(),
-        training=Training(epochs=6, batch=32, learning_rate=1e-3),
+        training=Training(epochs=2, batch=32, learning_rate=1e-3),
         published="99.59 (T = 100, other training)",
     ),
     Recipe(
@@ -248,7 +248,7 @@ RECIPES = (
         encoder=EventBins(30, 3000),
         network=ARCHITECTURES["nmnist-cnn"],
         algorithm=Tssl(8, 4, count_targets=(15, 3)),
-        training=_TSSL,
+        training=replace(_TSSL, epochs=20),
         published="99.23 +- 0.05 (whole N-MNIST)",
     ),
 )

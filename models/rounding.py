@@ -11,7 +11,8 @@ Scales and roundings are the compiler's functions (`choose_scales.share_unit`,
 decided here: the step of a layer's weights. The compiler takes the largest weight over the largest
 integer; with few bits, one large weight then rounds most others to zero. Here the step is the one,
 up to that size, that changes the weights least, and larger weights saturate; so the largest weight
-of the result is again the largest integer, and the compiler finds the same step.
+of the result is again the largest integer, and the compiler finds the same step. Between epochs a
+step stays as long as it serves.
 """
 
 import math
@@ -44,6 +45,10 @@ _STEP_BITS = 4
 
 # Steps that are tried, as shares of the largest weight over the largest integer.
 _SHARES = np.linspace(1.0, 0.1, 46)
+
+# A step stays until the best one's squared error is below this share of its own: another step
+# rounds all weights anew, and undoes part of an epoch's training.
+_KEPT = 0.8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,12 +96,15 @@ class Rounding:
     ) -> None:
         self.precision = Precision(weight_bits)
         self.groups = _find_groups(network, example, events.step)
-        self.steps: list[list[float]] = []
+        self.steps: list[list[float]] = [[math.inf] * len(group.gains) for group in self.groups]
         self.choose_steps()
 
     def choose_steps(self) -> None:
-        """Choose the step of every layer's weights anew; kept until the next call."""
-        self.steps = [self._steps_of(group) for group in self.groups]
+        """Choose the step of every layer's weights, where the present one no longer serves."""
+        self.steps = [
+            self._steps_of(group, steps)
+            for group, steps in zip(self.groups, self.steps, strict=True)
+        ]
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -113,9 +121,12 @@ class Rounding:
             for neurons, window in windows:
                 neurons.window = window
 
-    def _steps_of(self, group: Group) -> list[float]:
+    def _steps_of(self, group: Group, present: Sequence[float]) -> list[float]:
         largest = signed_range(self.precision.weight_bits)[1]
-        best = [_best_step(_array(layer.weight), largest) for layer in group.weighted]
+        best = [
+            _best_step(_array(layer.weight), largest, step)
+            for layer, step in zip(group.weighted, present, strict=True)
+        ]
         weighed = [step * gain for step, gain in zip(best, group.gains, strict=True)]
         coarsest = max(weighed)
         return [
@@ -187,23 +198,30 @@ class Rounding:
             neurons.window = replace(neurons.window, forwards=window)
 
 
-def _best_step(weight: NDArray[np.float64], largest: int) -> float:
-    """The step that changes the weights least, among those up to max|w| / largest."""
+def _best_step(weight: NDArray[np.float64], largest: int, present: float) -> float:
+    """The step that changes the weights least, among those up to max|w| / largest.
+
+    The present one stays if it changes them little more, and the largest weight is the largest
+    integer in it.
+    """
     top = float(np.abs(weight).max())
     if not top:
         raise SpikeloomError(f"all weights of a layer of shape {weight.shape} are zero")
     steps = sorted({_shorten(top / largest * share) for share in _SHARES}, reverse=True)
     if largest > 16:
         return steps[0]
-    errors = [
-        float(
-            np.square(
-                np.clip(round_to_steps(weight, step), -largest, largest) * step - weight
-            ).sum()
-        )
-        for step in steps
-    ]
-    return steps[int(np.argmin(errors))]
+    errors = [_rounding_error(weight, step, largest) for step in steps]
+    best = int(np.argmin(errors))
+    if top / present >= largest - 0.5 and (
+        errors[best] >= _KEPT * _rounding_error(weight, present, largest)
+    ):
+        return present
+    return steps[best]
+
+
+def _rounding_error(weight: NDArray[np.float64], step: float, largest: int) -> float:
+    rounded = np.clip(round_to_steps(weight, step), -largest, largest) * step
+    return float(np.square(rounded - weight).sum())
 
 
 def _shorten(value: float) -> float:

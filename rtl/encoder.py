@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """The spike encoder: turns the spikes of a scan into a stream of events."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,6 +41,8 @@ class SpikeEncoder(wiring.Component):
         self.word_base = Signal.like(self.base)
         self.word_end = Signal()
         self.word_last = Signal()
+        self.any_spike = Signal()
+        self.many_spikes = Signal()
         super().__init__(
             {
                 "vector_valid": In(1),
@@ -74,18 +76,26 @@ class SpikeEncoder(wiring.Component):
             self.release.eq(load),
         ]
 
-        others = Signal.like(self.word)
-        m.d.comb += others.eq(self.word & (self.word - 1))
-        any_spike, many_spikes = self.word.any(), others.any()
+        # Whether the word has a spike, and more than one, is known beside it, so that the way from
+        # there to `load` is short.
+        any_spike, many_spikes = self.any_spike, self.many_spikes
+        others = _without_lowest(self.word)
         with m.If(load):
             m.d.sync += [
                 self.word.eq(head.spikes),
                 self.word_base.eq(self.base),
                 self.word_end.eq(head.scan_end),
                 self.word_last.eq(head.window_end),
+                any_spike.eq(head.spikes.any()),
+                many_spikes.eq(_without_lowest(head.spikes).any()),
             ]
         with m.Elif(self.o.ready):
-            m.d.sync += [self.word.eq(others), self.word_end.eq(self.word_end & any_spike)]
+            m.d.sync += [
+                self.word.eq(others),
+                self.word_end.eq(self.word_end & any_spike),
+                any_spike.eq(many_spikes),
+                many_spikes.eq(_without_lowest(others).any()),
+            ]
         only_event = Mux(any_spike, ~many_spikes & ~self.word_end, 1)
         m.d.comb += load.eq(queue.valid & (~self.o.valid | (self.o.ready & only_event)))
 
@@ -113,6 +123,11 @@ class SpikeEncoder(wiring.Component):
     def model(self):
         """The cycle model of this encoder."""
         return SpikeEncoderModel(self.core)
+
+
+def _without_lowest(word):
+    """The word without its lowest bit that is set; a carry chain would be slower."""
+    return Cat(word[lane] & word[:lane].any() for lane in range(len(word)))
 
 
 class SpikeEncoderModel:

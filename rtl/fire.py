@@ -140,9 +140,7 @@ class FireUnit(wiring.Component):
             Probe("fire.states", Mux(writing, self.written_states, 0), **written),
         ]
         if self.has_current:
-            probes.append(
-                Probe("fire.currents", Mux(writing, self.written_currents, 0), **written)
-            )
+            probes.append(Probe("fire.currents", Mux(writing, self.written_currents, 0), **written))
         if self.single_spike:
             probes.append(Probe("fire.spent", Mux(writing, self.written_spent, 0), **written))
         return probes
@@ -209,7 +207,7 @@ class FireUnit(wiring.Component):
         return signed_lanes(taken, core.fire_lanes)
 
     def _decide(self, m, currents):
-        """Compare, reset, send; gives the operation, a cycle later, its Vr and I, and who spiked."""
+        """Compare, reset, send; gives the operation, a cycle later, its Vr and I, who spiked."""
         core, neuron = self.core, self.core.neuron
         lanes = core.fire_lanes
         firing = self.decide.kind == Kind.FIRE
@@ -300,7 +298,7 @@ class FireUnit(wiring.Component):
         return neuron.current_decay if self.has_current else neuron.decay
 
     def _decayed(self, m, name, rest, decay, bits, rows):
-        """Saturated values times the decay's multipliers, in the stage in which they are written."""
+        """Saturated values times the decay's multipliers, in the stage of their write."""
         core = self.core
         factors = core.multipliers(decay)
         if not core.needs_multiplier:
@@ -362,9 +360,7 @@ def state_bits(core, decay, biased: bool) -> int:
 def _packed(values, bits):
     """Signed values side by side, each known to fit `bits` bits."""
     return Cat(
-        value[:bits]
-        if len(value) >= bits
-        else Cat(value, value[-1].replicate(bits - len(value)))
+        value[:bits] if len(value) >= bits else Cat(value, value[-1].replicate(bits - len(value)))
         for value in values
     )
 

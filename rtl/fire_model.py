@@ -116,9 +116,7 @@ class FireUnitModel:
             )
         )
 
-    def _compare(
-        self, operation: Operation, sums: IntArray
-    ) -> tuple[IntArray, NDArray[np.bool_]]:
+    def _compare(self, operation: Operation, sums: IntArray) -> tuple[IntArray, NDArray[np.bool_]]:
         """V and the spikes of this time step; Vr and I become those behind it."""
         neuron = self.core.neuron
         given = sums << self.core.weight_shift
@@ -149,8 +147,7 @@ class FireUnitModel:
         if self.single:
             stored.append(self.spent.astype(np.int64))
         return [
-            self._shown(values, bits)
-            for values, bits in zip(stored, self.stored_bits, strict=True)
+            self._shown(values, bits) for values, bits in zip(stored, self.stored_bits, strict=True)
         ]
 
     def _shown(self, values: NDArray[np.generic], bits: int) -> list[int]:

@@ -8,7 +8,7 @@ from spikeloom.rtl.events import EventCode, WordFormat, event_stream
 from spikeloom.rtl.probe import Probe
 
 # So many samples can be told apart on their way through the accelerator: more than it ever holds.
-SAMPLE_BITS = 5
+IN_FLIGHT_BITS = 5
 
 
 class EventInput(wiring.Component):
@@ -34,7 +34,7 @@ class EventInput(wiring.Component):
     begin : Out(1), the first word of a sample is taken in this cycle
     begin_ready : In(1), a sample may begin
     stop : In(1), the readout has decided sample number `decided` before its window was over
-    decided : In(SAMPLE_BITS)
+    decided : In(IN_FLIGHT_BITS)
     error : Out(1), a malformed word has arrived since reset
     """
 
@@ -44,7 +44,7 @@ class EventInput(wiring.Component):
         # The ends of steps that a sample has.
         self.steps = 1 if core.constant else core.steps
         self.step = Signal(range(self.steps))
-        self.sample = Signal(SAMPLE_BITS)
+        self.sample = Signal(IN_FLIGHT_BITS)
         self.begun = Signal()
         self.dropping = Signal()
         super().__init__(
@@ -57,7 +57,7 @@ class EventInput(wiring.Component):
                 "begin": Out(1),
                 "begin_ready": In(1),
                 "stop": In(1),
-                "decided": In(SAMPLE_BITS),
+                "decided": In(IN_FLIGHT_BITS),
                 "error": Out(1),
             }
         )
@@ -188,4 +188,4 @@ class EventInputModel:
     @property
     def sample(self) -> int:
         """The number of the sample that comes in, as the hardware counts."""
-        return self.samples_done % (1 << SAMPLE_BITS)
+        return self.samples_done % (1 << IN_FLIGHT_BITS)

@@ -1,23 +1,20 @@
+# amaranth: UnusedElaboratable=no
 """The readout: scores the classes over a window, finds the best and sends the result packet."""
 
 from itertools import pairwise
 
-from amaranth import Cat, Const, Module, Signal, unsigned
-from amaranth.lib import data, enum, stream, wiring
+from amaranth import Cat, Const, Module, Signal
+from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikeloom.compiler.ir import ReadoutKind
 from spikeloom.rtl.events import event_stream
 from spikeloom.rtl.probe import Probe
+from spikeloom.rtl.result import CLASS_BITS, RESULT_BITS, SAMPLE_BITS, result_layout
+from spikeloom.rtl.score_reader import ScoreReader
 from spikeloom.rtl.scores import ScoreBanks
-from spikeloom.rtl.scoring import SCORE_BITS, Scoring
+from spikeloom.rtl.scoring import Scoring
 from spikeloom.rtl.stopwatch import Stopwatch
-
-RESULT_BITS = SCORE_BITS
-CLASS_BITS = 16
-SAMPLE_BITS = RESULT_BITS - CLASS_BITS
-# Words of a packet before the scores.
-HEADER_WORDS = 3
 
 
 class State(enum.Enum, shape=6):
@@ -38,29 +35,15 @@ class State(enum.Enum, shape=6):
 IDLE, SCAN, CLASS, STEPS, CYCLES, SCORES = range(len(State))
 
 
-def result_layout() -> data.StructLayout:
-    """A word of the result packet; `last` marks the last one.
-
-    | word | |
-    | --- | --- |
-    | 0 | the class in bits 0 .. 15, the number of the sample since reset in bits 16 .. 31 |
-    | 1 | the time steps that decided the class |
-    | 2 | the clock cycles from `begin` to the decision |
-    | 3 .. | the score of each class from 0 on, two's complement |
-    """
-    return data.StructLayout({"word": unsigned(RESULT_BITS), "last": unsigned(1)})
-
-
 class Readout(wiring.Component):
     """Scores the classes over a window; the class is the highest score, lowest index first.
 
-    A window is decided when its `last` event is taken or, with an early stop, at the end of the
-    first step with a spike, if that comes before; everything behind it up to `last` is then
-    dropped. Scores are kept twice (rtl/scores.py): those of one window are scanned for the class
-    and sent while the next window is counted. Only what decides a window waits, while the packet of
-    the window before is still being sent. The first word is there classes + 2 cycles after the
-    cycle in which the window was decided, and the next window may be decided as soon as the last
-    word has been taken.
+    A window is *decided* in the cycle in which its `last` event is taken or, with an early stop,
+    the end of its first step with a spike, if that comes before; everything behind it up to `last`
+    is then dropped. Scores are kept twice (rtl/scores.py): those of one window are scanned for the
+    class and sent while the next window is counted. Only what decides a window waits, while the
+    packet of the window before is still being sent. The first word is there classes + 2 cycles
+    after the decision; where a group's largest membranes are summed up, classes * (group + 1) + 2.
 
     Parameters
     ----------
@@ -82,7 +65,7 @@ class Readout(wiring.Component):
     begin_ready : Out(1), a sample may begin
     stop : Out(1), the present window is decided, but its `last` has not been taken yet: high from
         the cycle after the decision to the one in which `last` is taken
-    o : Out(stream) of result words
+    o : Out(stream) of result words (rtl/result.py)
     """
 
     def __init__(
@@ -99,10 +82,11 @@ class Readout(wiring.Component):
         self.scoring = Scoring(kind, neurons, steps, group, weights, value_bits, early_stop)
         assert self.scoring.classes <= 1 << CLASS_BITS, "the class does not fit into its word"
         self.banks = ScoreBanks(self.scoring)
+        self.reader = ScoreReader(self.scoring)
         self.stopwatch = Stopwatch()
         self.state = Signal(State, init=State.IDLE)
         lowest = self.scoring.score_range[0]
-        self.best_score = Signal(self.banks.score.shape(), init=lowest)
+        self.best_score = Signal(self.reader.score.shape(), init=lowest)
         self.best_class = Signal(range(self.scoring.classes))
         self.steps_used = Signal.like(self.banks.steps_used)
         self.sample = Signal(SAMPLE_BITS)
@@ -117,10 +101,10 @@ class Readout(wiring.Component):
         )
 
     def probes(self):
-        """The scores, the stopwatch, the state machine and the word sent."""
+        """The scores, the state machine, the word sent and the stopwatch."""
         return [
             *self.banks.probes(),
-            *self.stopwatch.probes(),
+            *self.reader.probes(),
             Probe("readout.state", self.state.as_value()),
             Probe("readout.best_class", self.best_class),
             Probe("readout.best_score", self.best_score),
@@ -128,15 +112,23 @@ class Readout(wiring.Component):
             Probe("readout.sample", self.sample),
             Probe("readout.valid", self.o.valid),
             Probe("readout.word", self.o.payload.as_value()),
+            *self.stopwatch.probes(),
         ]
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.banks = banks = self.banks
+        m.submodules.reader = reader = self.reader
         m.submodules.stopwatch = stopwatch = self.stopwatch
         wiring.connect(m, wiring.flipped(self.i), banks.i)
         m.d.comb += [
             banks.held.eq(~self._is(State.IDLE)),
+            banks.index.eq(reader.index),
+            banks.index_ahead.eq(reader.index_ahead),
+            banks.erase.eq(reader.next & ~self._is(State.SCAN)),
+            reader.start.eq(banks.decided),
+            reader.sweep.eq(banks.clearing),
+            reader.entry.eq(banks.entry),
             self.stop.eq(banks.stop),
             stopwatch.begin.eq(self.begin),
             stopwatch.decided.eq(banks.decided),
@@ -149,17 +141,14 @@ class Readout(wiring.Component):
                 self.best_class.eq(0),
                 self.best_score.eq(self.best_score.init),
             ]
-        last = banks.valid & (banks.position == self.scoring.classes - 1)
+        last = reader.valid & (reader.position == self.scoring.classes - 1)
         self._scan(m, last)
         self._send(m, last)
-        m.d.comb += [
-            banks.next.eq(
-                (self._is(State.SCAN) & ~last)
-                | (self._is(State.CYCLES) & self.o.ready)
-                | (self._is(State.SCORES) & self.o.ready & ~last)
-            ),
-            banks.erase.eq(~self._is(State.SCAN)),
-        ]
+        m.d.comb += reader.next.eq(
+            (self._is(State.SCAN) & reader.valid & ~last)
+            | (self._is(State.CYCLES) & self.o.ready)
+            | (self._is(State.SCORES) & reader.valid & ~last & self.o.ready)
+        )
         return m
 
     def _is(self, state):
@@ -167,23 +156,23 @@ class Readout(wiring.Component):
 
     def _scan(self, m, last):
         """Find the class, one score per cycle."""
-        banks = self.banks
-        better = banks.valid & (banks.score > self.best_score)
+        reader = self.reader
+        better = reader.valid & (reader.score > self.best_score)
         with m.If(self._is(State.SCAN)):
             with m.If(better):
-                m.d.sync += [self.best_class.eq(banks.position), self.best_score.eq(banks.score)]
+                m.d.sync += [self.best_class.eq(reader.position), self.best_score.eq(reader.score)]
             with m.If(last):
                 m.d.sync += self.state.eq(State.CLASS)
 
     def _send(self, m, last):
         """Send the packet."""
         # A score that is a sum of several entries takes its time, any other is always there.
-        available = self.banks.valid if self.scoring.members > 1 else 1
+        available = self.reader.valid if self.scoring.members > 1 else 1
         words = {
             State.CLASS: (Cat(_word(self.best_class)[:CLASS_BITS], self.sample), 1),
             State.STEPS: (self.steps_used, 1),
             State.CYCLES: (self.stopwatch.cycles, 1),
-            State.SCORES: (self.banks.score, available),
+            State.SCORES: (self.reader.score, available),
         }
         word, valid = Const(0), Const(0)
         for state, (content, there) in words.items():
@@ -219,6 +208,8 @@ def _word(value):
 class ReadoutModel:
     """Cycle model of Readout; events are integers as in `event_layout`.
 
+    While nothing but time goes on, nothing but time is computed.
+
     Attributes
     ----------
     transitions : pairs of different states that have followed on each other
@@ -230,13 +221,14 @@ class ReadoutModel:
         self.steps = readout.scoring.steps
         self.classes = readout.scoring.classes
         self.banks = readout.banks.model()
+        self.reader = readout.reader.model()
         self.stopwatch = readout.stopwatch.model()
-        self.score_mask = self.banks.score_mask
         self.lowest = readout.scoring.score_range[0]
         self.best_score, self.best_class = self.lowest, 0
         self.state = IDLE
         self.steps_used = self.sample = 0
         self.transitions: set[tuple[int, int]] = set()
+        self.shown: tuple[int, ...] | None = None
 
     @property
     def legal_transitions(self) -> set[tuple[str, str]]:
@@ -260,22 +252,18 @@ class ReadoutModel:
     @property
     def valid(self) -> bool:
         """Whether a result word is sent."""
-        return self.state >= CLASS and (self.state != SCORES or self.banks.valid)
+        return self.state >= CLASS and (self.state != SCORES or self.reader.valid)
 
     @property
     def last(self) -> bool:
         """Whether the word sent ends the packet."""
-        return self.state == SCORES and self._at_last
-
-    @property
-    def _at_last(self) -> bool:
-        return self.banks.valid and self.banks.position == self.classes - 1
+        return self.state == SCORES and self.reader.at_last
 
     @property
     def word(self) -> int:
         """The result word sent."""
-        if self.state == SCORES and self.banks.valid:
-            return self.banks.scores[self.banks.position] % (1 << RESULT_BITS)
+        if self.state == SCORES and self.reader.valid:
+            return self.reader.score % (1 << RESULT_BITS)
         header = {
             CLASS: self.sample << CLASS_BITS | self.best_class,
             STEPS: self.steps_used,
@@ -308,9 +296,13 @@ class ReadoutModel:
         begin : whether a sample begins
         """
         before = self.state
-        following = ready if before in (CYCLES, SCORES) else before == SCAN
-        if before in (SCAN, SCORES) and self._at_last:
-            following = False
+        if event is None and self._rests and (before == IDLE or not ready):
+            self.stopwatch.clock(begin, False)
+            return
+        self.shown = None
+        following = before == CYCLES and ready
+        if before == SCAN or (before == SCORES and ready):
+            following = self.reader.valid and not self.reader.at_last
         decided = event is not None and self.banks.decides(event)
         if decided:
             assert before == IDLE, "decided before the packet was sent"
@@ -323,17 +315,22 @@ class ReadoutModel:
                 self.sample = (self.sample + 1) % (1 << SAMPLE_BITS)
             if before != SCORES:
                 self.state += 1
-            elif self._at_last:
+            elif self.reader.at_last:
                 self.state = IDLE
-        self.banks.clock(event, following)
+        sweep = self.banks.clearing > 0
+        self.reader.clock(self.banks.clock(event), following, sweep)
         self.stopwatch.clock(begin, decided)
         if self.state != before:
             self.transitions.add((before, self.state))
 
+    @property
+    def _rests(self) -> bool:
+        return self.banks.rests and self.reader.valid and self.state != SCAN
+
     def _scan(self) -> None:
-        if not self.banks.valid:
+        if not self.reader.valid:
             return
-        score, position = self.banks.scores[self.banks.position], self.banks.position
+        score, position = self.reader.score, self.reader.position
         if score > self.best_score:
             self.best_score, self.best_class = score, position
         if position == self.classes - 1:
@@ -341,14 +338,16 @@ class ReadoutModel:
 
     def values(self) -> tuple[int, ...]:
         """Values of the probes."""
-        return (
-            *self.banks.values(),
-            *self.stopwatch.values(),
-            1 << self.state,
-            self.best_class,
-            self.best_score & self.score_mask,
-            self.steps_used,
-            self.sample,
-            self.valid,
-            self.word | self.last << RESULT_BITS,
-        )
+        if self.shown is None:
+            self.shown = (
+                *self.banks.values(),
+                *self.reader.values(),
+                1 << self.state,
+                self.best_class,
+                self.best_score & self.reader.mask,
+                self.steps_used,
+                self.sample,
+                self.valid,
+                self.word | self.last << RESULT_BITS,
+            )
+        return *self.shown, *self.stopwatch.values()

@@ -1,33 +1,24 @@
 """The scores of the classes, counted for one window while those of the window before are read."""
 
-from amaranth import Array, Cat, Const, Module, Mux, Shape, Signal
+from amaranth import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikeloom.rtl.events import event_layout, event_stream
 from spikeloom.rtl.probe import Probe
-from spikeloom.rtl.scoring import Scoring
-
-
-def shape_of(low: int, high: int) -> Shape:
-    """The narrowest shape that holds both numbers; signed if `low` is negative."""
-    return Shape.cast(range(low, high + 1))
+from spikeloom.rtl.scoring import Scoring, shape_of
 
 
 class ScoreBanks(wiring.Component):
     """Counts the events of a window while the scores of the window before are read.
 
     There are two banks of entries (rtl/scoring.py), one that counts and one that is read; they
-    change places when a window is decided. Each is a memory of one port, as it has one task at a
-    time. Entries that must be 0 before a window are erased with the last look at them, and after
-    reset: 2 * entries cycles in which no event is taken.
+    change places when a window is decided. Each is a memory of one address, as it has one task at
+    a time. Entries that must be 0 before a window are erased with the last look at them, and after
+    reset: as many cycles as entries, in which no event is taken.
 
     An event is taken in one cycle and written in the next, so that the way from its address into
     the entries stays short.
-
-    Scores are read one after the other from class 0 on, round and round, as the reader asks for the
-    next. Each is there one cycle after it was asked for or, if it is a sum of several entries, as
-    many cycles later as these.
 
     Parameters
     ----------
@@ -37,20 +28,18 @@ class ScoreBanks(wiring.Component):
     -------
     i : In(stream) of events; `i.ready` depends on `i.payload`, as only what decides a window waits
     held : In(1), the scores of the window before are still needed; no window is decided meanwhile
-    decided : Out(1), the window is decided in this cycle; depends on `i`. It also asks for the
-        score of class 0; by then all scores of the window before have been read
+    decided : Out(1), the window is decided in this cycle; depends on `i`
     steps_used : Out, time steps of the window up to the present one
     stop : Out(1), the window is decided, but its `last` has not been taken yet
-    next : In(1), the next score is asked for
-    erase : In(1), no score that comes now is asked for again
-    valid : Out(1), `score` is the one of class `position`
-    score, position : Out
+    index, index_ahead : In, the entry that is read, and the one in the next cycle
+    erase : In(1), the entry that is read is not needed again
+    entry : Out, the entry that is read
+    clearing : Out(1), all entries are being erased: `index` has to go through all of them
     """
 
     def __init__(self, scoring: Scoring):
         self.scoring = scoring
         entries = scoring.entries
-        self.uncleared = Signal(init=scoring.starts_from_zero)
         self.step = Signal(range(scoring.steps))
         self.bank = Signal()
         self.fired = Signal()
@@ -61,9 +50,6 @@ class ScoreBanks(wiring.Component):
         self.write_enable = Signal()
         self.write_entry = Signal(range(entries))
         self.write_data = Signal(shape_of(*scoring.entry_range))
-        self.awaited = Signal()
-        self.index = Signal(range(entries))
-        self.member = Signal(range(scoring.members))
         super().__init__(
             {
                 "i": In(event_stream(scoring.neurons, scoring.value_bits)),
@@ -71,38 +57,33 @@ class ScoreBanks(wiring.Component):
                 "decided": Out(1),
                 "steps_used": Out(range(scoring.steps + 1)),
                 "stop": Out(1),
-                "next": In(1),
+                "index": In(range(entries)),
+                "index_ahead": In(range(entries)),
                 "erase": In(1),
-                "valid": Out(1),
-                "score": Out(shape_of(*scoring.score_range)),
-                "position": Out(range(scoring.classes), init=scoring.classes - 1),
+                "entry": Out(shape_of(*scoring.entry_range)),
+                "clearing": Out(1, init=scoring.starts_from_zero),
             }
         )
 
     def probes(self):
-        """Counters and marks of the window, what is written into the entries, the score read."""
+        """Counters and marks of the window, and what is written into the entries."""
         write = Cat(self.write_entry, self.write_data)
         return [
-            Probe("readout.uncleared", self.uncleared),
+            Probe("readout.clearing", self.clearing),
             Probe("readout.step", self.step),
             Probe("readout.bank", self.bank),
             Probe("readout.stop", self.stop),
+            Probe("readout.fired", self.fired),
             Probe("readout.seen", self.seen),
             Probe("readout.write_enable", self.write_enable),
             Probe("readout.write", Mux(self.write_enable, write, 0)),
-            Probe("readout.index", self.index),
-            Probe("readout.score_valid", self.valid),
-            Probe("readout.position", self.position),
-            Probe("readout.score", Mux(self.valid, self.score, 0)),
         ]
 
     def elaborate(self, platform):
         m = Module()
         self._keep_time(m)
         self._take(m)
-        counted, read = self._store(m)
-        self._count(m, counted)
-        self._read(m, read)
+        self._count(m, self._store(m))
         return m
 
     def _keep_time(self, m):
@@ -115,17 +96,16 @@ class ScoreBanks(wiring.Component):
             with m.If(ended):
                 m.d.sync += self.stop.eq(over & ~self.i.p.last)
         m.d.comb += [
-            self.i.ready.eq(~(self.uncleared | (deciding & self.held))),
+            self.i.ready.eq(~(self.clearing | (deciding & self.held))),
             self.decided.eq(self.i.valid & self.i.ready & deciding),
             self.steps_used.eq(self.step + 1),
         ]
         with m.If(ended):
             m.d.sync += self.step.eq(Mux(over, 0, self.step + 1))
-        cleared = self.uncleared & (self.index == self.scoring.entries - 1)
-        with m.If(self.decided | cleared):
+        with m.If(self.decided):
             m.d.sync += self.bank.eq(~self.bank)
-        with m.If(cleared & self.bank):
-            m.d.sync += self.uncleared.eq(0)
+        with m.If(self.index == self.scoring.entries - 1):
+            m.d.sync += self.clearing.eq(0)
 
     def _take(self, m):
         """Take an event: its entry and what it brings."""
@@ -161,21 +141,24 @@ class ScoreBanks(wiring.Component):
         return scoring.steps - self.step if scoring.kind == "first_spike" else Const(1)
 
     def _store(self, m):
-        """The banks; gives the entry that an event acts on and the one that is read."""
+        """The banks; gives the entry that an event acts on."""
         scoring = self.scoring
-        erasing = self.uncleared | (self.erase & self.next)
+        erasing = self.clearing | self.erase
         found = []
         for number in range(2):
             m.submodules[f"bank{number}"] = bank = memory.Memory(
                 shape=self.write_data.shape(), depth=scoring.entries, init=[]
             )
             read, write = bank.read_port(domain="comb"), bank.write_port()
-            counts = self.bank == number
-            shared = Mux(counts, self.write_entry, self.index)
-            m.d.comb += read.addr.eq(shared if scoring.reads_back else self.index)
+            counts = (self.bank == number) & ~self.clearing
+            # Chosen a cycle ahead, to be quick. What decides a window has the address 0, where
+            # reading then starts.
+            address = Signal.like(self.index, name=f"address{number}")
+            m.d.sync += address.eq(Mux(counts, self._entry_of(self.i.p.address), self.index_ahead))
+            m.d.comb += read.addr.eq(address if scoring.reads_back else self.index)
             if scoring.starts_from_zero:
                 m.d.comb += [
-                    write.addr.eq(shared),
+                    write.addr.eq(address),
                     write.data.eq(Mux(counts, self.write_data, 0)),
                     write.en.eq(Mux(counts, self.write_enable, erasing)),
                 ]
@@ -186,13 +169,14 @@ class ScoreBanks(wiring.Component):
                     write.en.eq(counts & self.write_enable),
                 ]
             found.append(read.data)
-        return Mux(self.bank, found[1], found[0]), Mux(self.bank, found[0], found[1])
+        m.d.comb += self.entry.eq(Mux(self.bank, found[0], found[1]))
+        return Mux(self.bank, found[1], found[0])
 
     def _count(self, m, before):
         """Write what the event taken in the cycle before makes of its entry."""
         scoring, enable, data = self.scoring, self.taken, self.worth
         if scoring.kind == "maximum_membrane":
-            data = Mux(self.fresh | (self.worth > before), self.worth, before)
+            enable = self.taken & (self.fresh | (self.worth > before))
         elif scoring.kind == "first_spike" and scoring.reads_back and scoring.group == 1:
             # No first spike counts 0.
             enable = self.taken & (before == 0)
@@ -200,34 +184,9 @@ class ScoreBanks(wiring.Component):
             data = before + self.worth
         m.d.comb += [self.write_enable.eq(enable), self.write_data.eq(data)]
 
-    def _read(self, m, entry):
-        """Give the scores of the window before, class by class."""
-        scoring, complete = self.scoring, Const(1)
-        if scoring.members > 1:
-            entry = Mux(self.member == 0, 0, self.score) + entry
-            complete = self.member == scoring.members - 1
-        m.d.comb += self.valid.eq(~self.awaited)
-        fetching = self.awaited | self.next
-        with m.If(fetching):
-            m.d.sync += [
-                self.score.eq(entry),
-                self.awaited.eq(~complete),
-                self.member.eq(_following(self.member, scoring.members)),
-            ]
-            with m.If(complete):
-                m.d.sync += self.position.eq(_following(self.position, scoring.classes))
-        with m.If(fetching | self.uncleared):
-            m.d.sync += self.index.eq(_following(self.index, scoring.entries))
-        with m.If(self.decided):
-            m.d.sync += self.awaited.eq(1)
-
     def model(self):
         """The cycle model of these banks."""
         return ScoreBanksModel(self.scoring)
-
-
-def _following(number, count):
-    return Mux(number == count - 1, 0, number + 1)
 
 
 class ScoreBanksModel:
@@ -245,17 +204,20 @@ class ScoreBanksModel:
         self.end_shift = event_layout(scoring.neurons, scoring.value_bits).size - 2
         self.entry_bits = (scoring.entries - 1).bit_length()
         self.entry_mask = (1 << shape_of(*scoring.entry_range).width) - 1
-        self.score_mask = (1 << shape_of(*scoring.score_range).width) - 1
         # What this window's events have made of the entries; a bit per neuron that has sent one.
         self.entries = [0] * scoring.entries
+        self.neurons_per_entry = scoring.neurons // scoring.entries
         self.heard = 0
-        self.clearing = 2 * scoring.entries if scoring.starts_from_zero else 0
+        self.marked = (1 << scoring.neurons) - 1 if scoring.marks_neurons else 0
+        self.clearing = scoring.entries if scoring.starts_from_zero else 0
         self.step = self.bank = self.steps_done = self.windows_done = 0
         self.stop = False
         self.written: tuple[int, int] | None = None
-        self.scores = [0] * scoring.classes
-        self.index, self.position = 0, scoring.classes - 1
-        self.valid = True
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing changes here until an event comes."""
+        return self.written is None and not self.clearing
 
     def ready(self, event: int, held: bool) -> bool:
         """Whether the event is taken in this cycle; `held` as in ScoreBanks."""
@@ -268,31 +230,21 @@ class ScoreBanksModel:
         at_once = self.scoring.early_stop and self.heard
         return bool(at_once or event >> (self.end_shift + 1))
 
-    def clock(self, event: int | None, following: bool) -> None:
-        """Go on by one clock edge: the event taken, if any, and whether a score is asked for."""
-        if following or not self.valid:
-            self._read()
+    def clock(self, event: int | None) -> list[int] | None:
+        """Go on by one clock edge: the event taken, if any; gives the scores if it decides."""
         self.written = None
         if self.clearing:
             self.clearing -= 1
-            self.index = -self.clearing % self.scoring.entries
-            self.bank ^= self.index == 0
         elif event is not None and event >> self.end_shift:
-            self._end(event)
+            return self._end(event)
         elif event is not None and not self.stop:
             self._count(event & ((1 << self.address_bits) - 1), event >> self.address_bits)
+        return None
 
-    def _read(self) -> None:
-        scoring = self.scoring
-        self.index += 1
-        self.valid = self.index % scoring.members == 0
-        if self.valid:
-            self.position = self.index // scoring.members - 1
-        self.index %= scoring.entries
-
-    def _end(self, event: int) -> None:
-        decided = self.decides(event)
+    def _end(self, event: int) -> list[int] | None:
+        assert event & ((1 << self.end_shift) - 1) == 0, "the end of a step has an address"
         last = event >> (self.end_shift + 1)
+        decided, scores = self.decides(event), None
         self.steps_done += 1
         self.windows_done += last
         if not self.stop:
@@ -301,25 +253,26 @@ class ScoreBanksModel:
             complete = self.heard.bit_count() == self.scoring.neurons
             assert complete or not self.scoring.value_bits, "a neuron has not sent its membrane"
             members = self.scoring.members
-            self.scores = [
+            scores = [
                 sum(self.entries[first : first + members])
                 for first in range(0, self.scoring.entries, members)
             ]
             self.entries = [0] * self.scoring.entries
-            self.heard = 0
-            self.valid = False
+            self.step = self.heard = 0
             self.bank ^= 1
-            self.step = 0
         if decided or self.stop:
             self.stop = not last
         assert self.step < self.scoring.steps, "a window without a last step"
+        return scores
 
     def _count(self, address: int, value: int) -> None:
         scoring = self.scoring
-        entry = address * scoring.entries // scoring.neurons
+        entry = address // self.neurons_per_entry
         after = self.entries[entry]
+        heard = self.heard >> address & 1
+        self.heard |= 1 << address
         if scoring.kind == "first_spike":
-            if self.heard >> address & 1:
+            if heard:
                 return
             after += scoring.steps - self.step
         elif scoring.kind == "weighted_spike_count":
@@ -331,9 +284,10 @@ class ScoreBanksModel:
             membrane = (value ^ half) - half
             if scoring.kind == "final_membrane":
                 after += membrane
+            elif heard and membrane <= after:
+                return
             else:
-                after = max(after, membrane) if self.heard >> address & 1 else membrane
-        self.heard |= 1 << address
+                after = membrane
         self.entries[entry] = after
         self.written = entry, after
 
@@ -348,11 +302,8 @@ class ScoreBanksModel:
             self.step,
             self.bank,
             self.stop,
-            self.heard if self.scoring.marks_neurons else 0,
+            self.heard > 0,
+            self.heard & self.marked,
             self.written is not None,
             write,
-            self.index,
-            self.valid,
-            self.position,
-            self.scores[self.position] & self.score_mask if self.valid else 0,
         )

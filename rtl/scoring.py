@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
+from amaranth import Shape
+
 from spikeloom.compiler.fixed import signed_bits, signed_range
 from spikeloom.compiler.ir import ReadoutKind
 from spikeloom.compiler.readouts import MEMBRANE_READOUTS
-
-# A score is a word of the result packet.
-SCORE_BITS = 32
+from spikeloom.rtl.result import RESULT_BITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Scoring:
         assert len(self.weights) == (self.steps if self.kind == "weighted_spike_count" else 0)
         assert all(0 <= weight <= 255 for weight in self.weights)
         assert not self.early_stop or self.kind == "first_spike"
-        assert signed_bits(*self.score_range) <= SCORE_BITS, "a score does not fit into its word"
+        assert signed_bits(*self.score_range) <= RESULT_BITS, "a score does not fit into its word"
 
     @property
     def classes(self) -> int:
@@ -82,9 +82,8 @@ class Scoring:
         """Lowest and highest number that an event brings."""
         if self.value_bits:
             return signed_range(self.value_bits)
-        return 0, {"spike_count": 1, "first_spike": self.steps}.get(
-            self.kind, max(self.weights, default=0)
-        )
+        highest = {"spike_count": 1, "first_spike": self.steps}
+        return 0, highest.get(self.kind, max(self.weights, default=0))
 
     @property
     def reads_back(self) -> bool:
@@ -103,3 +102,8 @@ class Scoring:
         With an early stop only one step of a window counts, in which no neuron fires twice.
         """
         return self.kind == "first_spike" and self.group > 1 and not self.early_stop
+
+
+def shape_of(low: int, high: int) -> Shape:
+    """The narrowest shape that holds both numbers; signed if `low` is negative."""
+    return Shape.cast(range(low, high + 1))

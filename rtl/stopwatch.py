@@ -45,13 +45,13 @@ class Stopwatch(wiring.Component):
         )
 
     def probes(self):
-        """The clock, both ends of the queue, and the result."""
+        """Both ends of the queue, the result, and the clock."""
         return [
-            Probe("readout.now", self.now),
             Probe("readout.begun", self.begun),
             Probe("readout.ended", self.ended),
             Probe("readout.begin_ready", self.begin_ready),
             Probe("readout.cycles", self.cycles),
+            Probe("readout.now", self.now),
         ]
 
     def elaborate(self, platform):
@@ -109,9 +109,9 @@ class StopwatchModel:
         """Values of the probes."""
         begun = self.ended + len(self.starts)
         return (
-            self.now % (1 << CYCLE_BITS),
             begun % (2 * PLACES),
             self.ended % (2 * PLACES),
             self.begin_ready,
             self.cycles,
+            self.now % (1 << CYCLE_BITS),
         )

@@ -25,7 +25,7 @@ def product_bits(core) -> int:
     if not core.value_bits:
         return core.weight_bits
     # A sign takes one bit more, for the smallest weight; any other value all of its bits.
-    return core.weight_bits + (1 if core.lowest >= -1 and core.highest <= 1 else core.value_bits)
+    return core.weight_bits + (core.value_bits if core.has_products else 1)
 
 
 class SynapseEngine(wiring.Component):
@@ -177,27 +177,27 @@ class SynapseEngine(wiring.Component):
             read.en.eq(issued.kind == Kind.ADD),
             read.addr.eq(self.i.p.address * core.groups + self.group),
         ]
-        m.d.sync += self.fetch.eq(issued)
+        # The memory's output is registered once more: a block RAM answers late in the cycle.
+        # Without a reset, so that the register can be the one that the block RAM has itself.
+        word = Signal.like(read.data, reset_less=True)
+        m.d.sync += [self.fetch.eq(issued), word.eq(read.data)]
         if not core.value_bits:
-            # The memory's output is registered once more: a block RAM answers late in the cycle.
-            m.d.comb += self.before.eq(self.fetch)
-            m.d.sync += [self.apply.eq(self.fetch), self.weights.eq(read.data)]
+            m.d.comb += [self.before.eq(self.fetch), self.weights.eq(word)]
+            m.d.sync += self.apply.eq(self.fetch)
             return
         fetched_value = Signal(signed(core.value_bits))
         value = Signal(signed(core.value_bits))
-        word = Signal.like(read.data)
         m.d.sync += [
             fetched_value.eq(self.i.p.value),
             value.eq(fetched_value),
-            word.eq(read.data),
             self.before.eq(self.fetch),
             self.apply.eq(self.before),
         ]
         for lane in range(core.lanes):
             weight = word[lane * core.weight_bits :][: core.weight_bits].as_signed()
-            scaled = weight * value
-            if core.lowest >= -1 and core.highest <= 1:
-                scaled = Mux(value == 0, 0, Mux(value[-1], -weight, weight))
+            scaled = Mux(value == 0, 0, Mux(value[-1], -weight, weight))
+            if core.has_products:
+                scaled = weight * value
             product = self.weights[lane * product_bits(core) :][: product_bits(core)]
             m.d.sync += product.eq(scaled)
 

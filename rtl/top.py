@@ -7,10 +7,11 @@ from amaranth.lib.wiring import In, Out
 
 from spikeloom.rtl.core import LayerCore
 from spikeloom.rtl.events import event_layout
-from spikeloom.rtl.host_port import SAMPLE_BITS, EventInput
+from spikeloom.rtl.host_port import IN_FLIGHT_BITS, EventInput
 from spikeloom.rtl.probe import Probe
 from spikeloom.rtl.queue import EventQueue
-from spikeloom.rtl.readout import RESULT_BITS, Readout
+from spikeloom.rtl.readout import Readout
+from spikeloom.rtl.result import RESULT_BITS
 
 
 class Accelerator(wiring.Component):
@@ -50,7 +51,7 @@ class Accelerator(wiring.Component):
             early_stop=network.readout.early_stop,
         )
         # The number of the sample whose events reach the readout, for an early stop.
-        self.arriving = Signal(SAMPLE_BITS)
+        self.arriving = Signal(IN_FLIGHT_BITS)
         self.probe = probe
         ports = {
             "s_axis_tvalid": In(1),
@@ -141,7 +142,7 @@ class AcceleratorModel:
     @property
     def _ends_early(self) -> bool:
         return self.input.ends_early(
-            self.readout.stop, self.readout.windows_done % (1 << SAMPLE_BITS)
+            self.readout.stop, self.readout.windows_done % (1 << IN_FLIGHT_BITS)
         )
 
     @property

@@ -172,3 +172,17 @@ def find_board(name: str) -> Board:
     near = difflib.get_close_matches(name.lower(), names, n=2, cutoff=0.4)
     offer = f"did you mean {' or '.join(near)}?" if near else f"known boards: {', '.join(names)}"
     raise SpikeloomError(f"unknown board '{name}'; {offer}")
+
+
+def find_part(name: str) -> Part:
+    """The part of that name.
+
+    Raises
+    ------
+    SpikeloomError
+        If there is none; the text names those that there are.
+    """
+    parts = {board.part.name: board.part for board in BOARDS}
+    if name not in parts:
+        raise SpikeloomError(f"unknown part '{name}'; known parts: {', '.join(sorted(parts))}")
+    return parts[name]

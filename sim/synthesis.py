@@ -13,6 +13,7 @@ from amaranth.lib import wiring
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.files import make_folder, write_bytes, write_text
 from spikeloom.sim.boards import Board, Part
+from spikeloom.sim.output_registers import use_output_registers
 from spikeloom.sim.report import (
     Placement,
     Usage,
@@ -42,6 +43,7 @@ _STAGES = {
 }
 
 _STATISTICS = "cells.json"
+_NETLIST = "top.json"
 _PLACEMENT = "placement.json"
 _TELL_CELLS = f"tee -q -o {_STATISTICS} stat -json"
 
@@ -186,6 +188,10 @@ def _run(
                 _move_products_to_luts(work / "top.ys", part)
                 run_tool(program, arguments, work, log, partial(on_progress, stage))
             check_capacity(_estimate(work, part), part)
+            if part.synthesis == "synth_ecp5":
+                netlist = json.loads((work / _NETLIST).read_text())
+                if use_output_registers(netlist):
+                    write_text(work / _NETLIST, json.dumps(netlist))
     return read_placement(work / _PLACEMENT, part)
 
 

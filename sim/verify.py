@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikeloom.compiler import reference
 from spikeloom.compiler.errors import VerificationMismatch
@@ -166,26 +167,28 @@ def _compare_with_reference(program: Program, outcome: dict[str, Any], expected:
     packets = [Packet.of(words) for words in outcome["packets"]]
     readout = program.network.readout
     used = steps_used(readout, expected.spikes[readout.population])
-    for name, got, wanted in (
+    sent = (
         ("sample", [packet.sample for packet in packets], np.arange(len(packets)) % (1 << 16)),
         ("class", [packet.category for packet in packets], expected.classes),
         ("steps", [packet.steps for packet in packets], used),
         ("score", [packet.scores for packet in packets], expected.scores),
-    ):
-        _require_equal("readout", name, np.array(got), wanted)
-    numbers = len(packets) * (3 + expected.scores.shape[1])
+    )
+    for name, values, wanted in sent:
+        _require_equal("readout", name, np.array(values), wanted)
+    numbers = len(packets) * 3 + expected.scores.size
+    counted = np.arange(program.network.steps)[:, None] < used
     for core in program.cores:
-        for signal, wanted in (
-            ("membranes", expected.membranes[core.name]),
-            ("spikes", expected.spikes[core.name]),
-        ):
+        traces: dict[str, NDArray[np.integer[Any]]] = {
+            "membranes": expected.membranes[core.name],
+            "spikes": expected.spikes[core.name],
+        }
+        for signal, trace in traces.items():
             # Where a window stopped early, what came after the decision has no meaning. All else
             # must be there: the runs end with the last result, when every scan is over.
-            got = np.full(wanted.shape, MISSING, np.int64)
+            got = np.full(trace.shape, MISSING, np.int64)
             for sample, step, *values in outcome["fired"][core.name]:
                 got[step, sample] = values[signal == "spikes"]
-            counted = np.arange(core.steps)[:, None] < used
-            _require_equal(core.name, signal, got, np.where(counted[..., None], wanted, got))
+            _require_equal(core.name, signal, got, np.where(counted[..., None], trace, got))
             numbers += int(counted.sum()) * core.neurons
     return numbers
 

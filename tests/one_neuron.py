@@ -1,18 +1,36 @@
 """docs/arithmetic.md once more, one neuron at a time in plain Python integers."""
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 
-from spikeloom.compiler.fixed import Decay, Reset
+from spikeloom.compiler.fixed import Decay, IntArray, Reset
 from spikeloom.compiler.inputs import Spikes
 from spikeloom.compiler.ir import FixedNeuron, Network, Projection
 
 
-def run_plainly(network: Network, events: Spikes) -> tuple[dict[str, Spikes], list[int]]:
-    """Spikes per layer, each of shape (T, neurons), and scores, for the events (T, inputs)."""
+@dataclass(frozen=True)
+class PlainRun:
+    """What a network did with one sample.
+
+    Attributes
+    ----------
+    spikes, membranes : per layer, arrays of shape (T, neurons)
+    saturated : per layer, how many currents and membranes were saturated
+    """
+
+    spikes: dict[str, Spikes]
+    membranes: dict[str, IntArray]
+    saturated: dict[str, int]
+    scores: list[int]
+
+
+def run_plainly(network: Network, events: Spikes) -> PlainRun:
+    """Run a network on the events of one sample, shape (T, inputs)."""
     fired: dict[str, Spikes] = {network.input.name: events}
-    membranes: dict[str, list[list[int]]] = {}
+    membranes: dict[str, IntArray] = {}
+    saturated: dict[str, int] = {}
     for layer in network.layers:
         assert isinstance(layer.neuron, FixedNeuron)
         sums = np.zeros((network.steps, layer.size), object)
@@ -20,26 +38,29 @@ def run_plainly(network: Network, events: Spikes) -> tuple[dict[str, Spikes], li
             for step in range(network.steps):
                 sums[step] += _synaptic_input(edge, fired[edge.pre][step], layer.size)
         spikes = np.zeros((network.steps, layer.size), np.int64)
-        membranes[layer.name] = []
+        values = np.zeros_like(spikes)
+        saturated[layer.name] = 0
         for neuron in range(layer.size):
-            train, values = _neuron(layer.neuron, neuron, sums[:, neuron].tolist())
-            spikes[:, neuron] = train
-            membranes[layer.name].append(values)
-        fired[layer.name] = spikes
+            of_neuron = _neuron(layer.neuron, neuron, sums[:, neuron].tolist())
+            spikes[:, neuron], values[:, neuron] = of_neuron[:2]
+            saturated[layer.name] += of_neuron[2]
+        fired[layer.name], membranes[layer.name] = spikes, values
     del fired[network.input.name]
-    return fired, _scores(network, fired, membranes)
+    return PlainRun(fired, membranes, saturated, _scores(network, fired, membranes))
 
 
-def _neuron(neuron: FixedNeuron, number: int, sums: list[int]) -> tuple[list[int], list[int]]:
+def _neuron(neuron: FixedNeuron, number: int, sums: list[int]) -> tuple[list[int], list[int], int]:
     threshold, bias = int(neuron.threshold[number]), int(neuron.bias[number])
     current = state = 0
     spikes: list[int] = []
-    membranes = []
+    membranes: list[int] = []
+    saturated = 0
     for synaptic in sums:
         accumulated = synaptic + bias
         if neuron.current_decay is not None:
             accumulated += _decay(neuron.current_decay, number, current)
             current = _saturate(accumulated, neuron.current_bits)
+            saturated += current != accumulated
         membrane = _decay(neuron.decay, number, state) + accumulated
         spike = neuron.fire and membrane >= threshold
         if neuron.single_spike and any(spikes):
@@ -49,10 +70,12 @@ def _neuron(neuron: FixedNeuron, number: int, sums: list[int]) -> tuple[list[int
             state = 0
         elif spike and neuron.reset is Reset.SUBTRACT:
             state = membrane - threshold
-        state = _saturate(state, neuron.state_bits)
+        held = _saturate(state, neuron.state_bits)
+        saturated += held != state
+        state = held
         spikes.append(int(spike))
         membranes.append(membrane)
-    return spikes, membranes
+    return spikes, membranes, saturated
 
 
 def _decay(decay: Decay, number: int, value: int) -> int:
@@ -105,11 +128,11 @@ def _synaptic_input(edge: Projection, events: Spikes, size: int) -> list[int]:
 
 
 def _scores(
-    network: Network, fired: dict[str, Spikes], membranes: dict[str, list[list[int]]]
+    network: Network, fired: dict[str, Spikes], membranes: dict[str, IntArray]
 ) -> list[int]:
     readout, steps = network.readout, network.steps
     scores = []
-    for number, values in enumerate(membranes[readout.population]):
+    for number, values in enumerate(membranes[readout.population].T.tolist()):
         times = np.flatnonzero(fired[readout.population][:, number]).tolist()
         scores.append(
             {

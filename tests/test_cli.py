@@ -15,7 +15,7 @@ import pytest
 from networks import random_spikes
 from spikeloom.compiler.errors import VerificationMismatch
 from spikeloom.compiler.program import Program
-from spikeloom.sim import benchmarks, toolchain
+from spikeloom.sim import software_speed, toolchain
 from spikeloom.sim.cli import COMMANDS, boards, main
 from spikeloom.sim.spike_files import InputSpikes, write_spikes
 
@@ -98,7 +98,7 @@ JSON_COMMANDS = {
     "emit": "emit PROGRAM -o OUT --lanes lif=1",
     "simulate": "simulate PROGRAM SPIKES -o OUT/trace.npz --membranes --picture OUT/raster.png",
     "bench density": "bench density PROGRAM --samples 1 -o OUT",
-    "bench software": "bench software PROGRAM SPIKES",
+    "bench software": "bench software PROGRAM --spikes SPIKES --compile 5-4-2 --write OUT/page.md",
     "boards": "boards",
     "doctor": "doctor",
 }
@@ -114,7 +114,7 @@ def test_json_is_one_object_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(benchmarks, "SECONDS", 0.001)
+    monkeypatch.setattr(software_speed, "SECONDS", 0.001)
     monkeypatch.setattr(toolchain, "_native_version", lambda path: "99.0")
     out = tmp_path / "out"
     assert main([*arguments(text, files, out), "--json", *["--verbose"] * verbose]) in (0, 3)

@@ -146,6 +146,7 @@ WITH_PROGRAM = (
     "verify {} spikes.npz -o out",
     "build {} --board icebreaker -o out",
     "bench density {} -o out",
+    "bench software {}",
 )
 WITH_LANES = (
     "compile good.onnx -o out",
@@ -209,7 +210,12 @@ CASES = [
     ("compile good.onnx -o out --check no_samples.npz", "holds no samples"),
     ("compile good.onnx -o out --check other_steps.npz", "takes (T=4, batch, 3)"),
     ("build good.safetensors --board icebreaker -o out --spikes no_samples.csv", "no samples"),
-    ("bench software good.safetensors no_samples.npz", "holds no samples"),
+    ("bench software good.safetensors --spikes no_samples.npz", "holds no samples"),
+    ("bench software --spikes spikes.npz", "--spikes goes with one PROGRAM, not with 0"),
+    ("bench software --density 101", "--density is 101; wanted 0 .. 100"),
+    ("bench software --seed=-1", "--seed is -1; wanted >= 0"),
+    ("bench software --batches 1,0", "'1,0' is not of the form N,N,... with each N >= 1"),
+    ("bench software --compile 784", "'784' is not of the form INPUTS-NEURONS-CLASSES"),
     # Files of another kind, in another order, or none.
     *((command.format("none.safetensors"), "does not exist") for command in WITH_PROGRAM),
     *(

@@ -8,17 +8,16 @@ import pytest
 from networks import LayerOptions, random_network
 from spikeloom.compiler.cores import map_network
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.fixed import Decay
 from spikeloom.compiler.geometry import Convolution, Pooling
 from spikeloom.compiler.ir import (
     Events,
-    FixedNeuron,
     Network,
     Population,
     Projection,
     Readout,
     ReadoutKind,
 )
+from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 
 
 def network(sizes: tuple[int, ...] = (6, 7, 4), skip: bool = False) -> Network:
@@ -27,32 +26,50 @@ def network(sizes: tuple[int, ...] = (6, 7, 4), skip: bool = False) -> Network:
 
 
 @pytest.mark.parametrize("lanes", range(1, 8))
-def test_every_neuron_keeps_its_parameters_in_its_lane_and_group(lanes: int) -> None:
-    core = map_network(network(), {"layer1": lanes})[0]
+def test_every_neuron_has_its_weights_in_its_lane_and_group(lanes: int) -> None:
+    core = map_network(network(), {"layer1": lanes}, {})[0]
     assert (core.lanes, core.groups) == (lanes, -(-7 // lanes))
     assert core.weight_table.shape == (6 * core.groups, lanes)
     for neuron in range(core.neurons):
         group, lane = divmod(neuron, lanes)
         column = core.weight_table[group :: core.groups, lane]
         assert np.array_equal(column, core.weight[neuron])
-        assert core.thresholds[group, lane] == core.neuron.threshold[neuron]
-        assert core.biases[group, lane] == core.neuron.bias[neuron]
-        assert core.multipliers[group, lane] == core.neuron.decay.multiplier[neuron]
 
 
-@pytest.mark.parametrize("lanes", [2, 3, 4, 5, 6])
-def test_filling_neurons_can_never_fire(lanes: int) -> None:
-    core = map_network(network(), {"layer1": lanes})[0]
-    filling = np.arange(core.groups * lanes).reshape(core.groups, lanes) >= core.neurons
-    assert filling.sum() == core.groups * lanes - 7
+@pytest.mark.parametrize(("lanes", "fire_lanes"), [(7, 1), (7, 3), (7, 7), (3, 2), (4, 3), (1, 1)])
+def test_every_neuron_has_its_parameters_in_its_row(lanes: int, fire_lanes: int) -> None:
+    core = map_network(network(), {"layer1": lanes}, {"layer1": fire_lanes})[0]
+    shape = (core.rows, fire_lanes)
+    tables = core.thresholds, core.biases, core.multipliers(core.neuron.decay)
+    assert [table.shape for table in tables] == [shape] * 3
+    seen = []
+    for row, start in enumerate(core.row_starts):
+        group, place = divmod(start, lanes)
+        for lane in range(min(fire_lanes, lanes - place)):
+            neuron = group * lanes + place + lane
+            if neuron < core.neurons:
+                seen.append(neuron)
+                given = core.neuron.threshold, core.neuron.bias, core.neuron.decay.multiplier
+                for table, values in zip(tables, given, strict=True):
+                    assert table[row, lane] == values[neuron]
+    assert seen == list(range(core.neurons))
+    numbers = np.arange(7)
+    assert np.array_equal(core.by_neuron(core.by_row(numbers)), numbers)
+
+
+@pytest.mark.parametrize(("lanes", "fire_lanes"), [(2, 1), (3, 2), (4, 4), (5, 3), (6, 4)])
+def test_filling_neurons_can_never_fire(lanes: int, fire_lanes: int) -> None:
+    core = map_network(network(), {"layer1": lanes}, {"layer1": fire_lanes})[0]
+    filling = core.by_row(np.ones(core.neurons, np.int64)) == 0
+    assert filling.sum() == core.rows * fire_lanes - 7
     assert (core.thresholds[filling] > 0).all()
     assert not core.biases[filling].any()
-    by_input = core.weight_table.reshape(core.inputs, core.groups, lanes)
-    assert not by_input[:, filling].any()
+    by_input = core.weight_table.reshape(core.inputs, -1)
+    assert not by_input[:, core.neurons :].any()
 
 
 def test_layers_without_lanes_get_one_per_neuron() -> None:
-    cores = map_network(network(), {"layer2": 2})
+    cores = map_network(network(), {"layer2": 2}, {})
     assert [(core.name, core.lanes, core.groups) for core in cores] == [
         ("layer1", 7, 1),
         ("layer2", 2, 2),
@@ -62,7 +79,7 @@ def test_layers_without_lanes_get_one_per_neuron() -> None:
 
 
 def test_weight_memory_counts_its_filling() -> None:
-    core = map_network(network(), {"layer1": 3})[0]
+    core = map_network(network(), {"layer1": 3}, {})[0]
     assert core.weight_memory_bits == 6 * 3 * 3 * 8
 
 
@@ -71,19 +88,19 @@ def test_lanes_that_do_not_fit_are_refused(lanes: int) -> None:
     with pytest.raises(
         SpikeloomError, match=f"'layer1' has 7 neurons, so it takes 1 .. 7 lanes, not {lanes}$"
     ):
-        map_network(network(), {"layer1": lanes})
+        map_network(network(), {"layer1": lanes}, {})
 
 
 def test_lanes_of_an_unknown_layer_are_refused() -> None:
     with pytest.raises(
         SpikeloomError, match=r"lanes are given for 'fc3', which is not a layer \(layer1, layer2\)"
     ):
-        map_network(network(), {"fc3": 2})
+        map_network(network(), {"fc3": 2}, {})
 
 
 def test_lanes_of_the_input_are_refused() -> None:
     with pytest.raises(SpikeloomError, match="lanes are given for 'input', which is not a layer"):
-        map_network(network(), {"input": 2})
+        map_network(network(), {"input": 2}, {})
 
 
 def test_network_that_is_no_chain_is_refused() -> None:
@@ -92,7 +109,7 @@ def test_network_that_is_no_chain_is_refused() -> None:
         match="'layer2' receives projections from 'layer1', 'input'; the accelerator takes a "
         "chain of layers, here one from 'layer1'",
     ):
-        map_network(network(skip=True), {})
+        map_network(network(skip=True), {}, {})
 
 
 def test_layer_that_is_left_out_of_the_chain_is_refused() -> None:
@@ -101,7 +118,7 @@ def test_layer_that_is_left_out_of_the_chain_is_refused() -> None:
     fork = replace(chain, projections=(first, replace(second, pre="input")))
     fork.verify()
     with pytest.raises(SpikeloomError, match="'layer2' receives projections from 'input'"):
-        map_network(fork, {})
+        map_network(fork, {}, {})
 
 
 def test_readout_of_an_inner_layer_is_refused() -> None:
@@ -112,35 +129,7 @@ def test_readout_of_an_inner_layer_is_refused() -> None:
         match="readout takes population 'layer1', but the accelerator reads out the last layer, "
         "'layer2'",
     ):
-        map_network(inner, {})
-
-
-def changed_neuron(chain: Network, **changes: object) -> Network:
-    """The chain with another second layer."""
-    layer = chain.layers[1]
-    assert isinstance(layer.neuron, FixedNeuron)
-    last = replace(layer, neuron=replace(layer.neuron, **changes))  # type: ignore[arg-type]  # by name
-    return replace(chain, populations=(*chain.populations[:2], last))
-
-
-@pytest.mark.parametrize(
-    ("changes", "what"),
-    [
-        (
-            {"current_decay": Decay(np.ones(4, np.int64), 1), "current_bits": 8},
-            "has synaptic currents that last",
-        ),
-        ({"single_spike": True}, "has neurons that spike at most once"),
-        ({"fire": False}, "has neurons that never spike"),
-    ],
-)
-def test_neuron_that_the_accelerator_does_not_have_is_refused(
-    changes: dict[str, object], what: str
-) -> None:
-    with pytest.raises(
-        SpikeloomError, match=f"layer 'layer2' {what}; the accelerator does not have this yet$"
-    ):
-        map_network(changed_neuron(network(), **changes), {})
+        map_network(inner, {}, {})
 
 
 def of_maps(convolution: Convolution | None, pooling: Pooling | None) -> Network:
@@ -164,35 +153,54 @@ def test_maps_are_refused() -> None:
     convolution = of_maps(Convolution((1, 2, 2), 4, (2, 2)), None)
     convolution.verify()
     with pytest.raises(SpikeloomError, match="layer 'layer1' is a convolution; the accelerator"):
-        map_network(convolution, {})
+        map_network(convolution, {}, {})
     pooled = of_maps(None, Pooling((1, 2, 2), 2))
     pooled.verify()
     with pytest.raises(SpikeloomError, match="layer 'layer1' pools its events; the accelerator"):
-        map_network(pooled, {})
-
-
-@pytest.mark.parametrize("events", [Events(lowest=-1), Events(highest=90)])
-def test_input_of_other_events_than_spikes_is_refused(events: Events) -> None:
-    with pytest.raises(
-        SpikeloomError,
-        match=rf"the input gives events of {events.lowest} \.\. {events.highest}; the accelerator "
-        "does not have this yet, only spikes of 0 and 1",
-    ):
-        map_network(replace(network(), events=events), {})
+        map_network(pooled, {}, {})
 
 
 @pytest.mark.parametrize(
-    ("kind", "group", "what"),
+    ("events", "bits"),
     [
-        ("first_spike", 1, "the first spike"),
-        ("final_membrane", 1, "the final membrane"),
-        ("spike_count", 2, "groups of neurons"),
+        (Events(), 0),
+        (Events(lowest=-1), 2),
+        (Events(highest=90), 8),
+        (Events(lowest=-14, highest=90, constant=True), 8),
     ],
 )
-def test_other_readouts_are_refused(kind: ReadoutKind, group: int, what: str) -> None:
-    readout = Readout("layer2", kind, group=group)
+def test_only_the_first_core_takes_the_values_of_the_input(events: Events, bits: int) -> None:
+    first, second = map_network(bound_accumulators(replace(network(), events=events)), {}, {})
+    assert (first.value_bits, first.constant) == (bits, events.constant)
+    assert (second.value_bits, second.constant) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sends"),
+    [
+        ("spike_count", "spikes"),
+        ("first_spike", "spikes"),
+        ("final_membrane", "final_membrane"),
+        ("maximum_membrane", "maximum_membrane"),
+    ],
+)
+def test_last_core_sends_what_the_readout_takes(kind: ReadoutKind, sends: str) -> None:
+    readout = Readout("layer2", kind)
+    first, last = map_network(replace(network(), readout=readout), {}, {})
+    assert (first.sends, last.sends) == ("spikes", sends)
+    assert last.fire_lanes == (4 if sends == "spikes" else 1)
+    assert (last.value_sent_bits > 0) == (sends != "spikes")
+
+
+@pytest.mark.parametrize("fire_lanes", [0, 4, 17])
+def test_fire_lanes_that_do_not_fit_are_refused(fire_lanes: int) -> None:
     with pytest.raises(
         SpikeloomError,
-        match=f"the readout of layer 'layer2' takes {what}; the accelerator does not have this yet",
+        match=f"'layer1' has 3 lanes, so it takes 1 .. 3 fire lanes, not {fire_lanes}$",
     ):
-        map_network(replace(network(), readout=readout), {})
+        map_network(network(), {"layer1": 3}, {"layer1": fire_lanes})
+
+
+def test_fire_lanes_of_an_unknown_layer_are_refused() -> None:
+    with pytest.raises(SpikeloomError, match="fire lanes are given for 'fc3', which is not"):
+        map_network(network(), {}, {"fc3": 1})

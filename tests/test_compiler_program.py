@@ -60,8 +60,14 @@ def test_loaded_program_is_the_saved_one(path: Path) -> None:
     assert str(loaded) == str(saved)
     assert loaded.describe() == saved.describe()
     for ours, theirs in zip(saved.cores, loaded.cores, strict=True):
-        assert (ours.name, ours.lanes) == (theirs.name, theirs.lanes)
-        for name in ("weight_table", "thresholds", "biases", "multipliers"):
+        assert (ours.name, ours.lanes, ours.fire_lanes) == (
+            theirs.name,
+            theirs.lanes,
+            theirs.fire_lanes,
+        )
+        decays = ours.neuron.decay, theirs.neuron.decay
+        assert np.array_equal(ours.multipliers(decays[0]), theirs.multipliers(decays[1]))
+        for name in ("weight_table", "thresholds", "biases"):
             assert np.array_equal(getattr(ours, name), getattr(theirs, name))
             assert getattr(theirs, name).dtype == np.int64
 

@@ -64,6 +64,12 @@ def network(
     )
 
 
+def neuron_of(item: Network) -> FixedNeuron:
+    neuron = item.layers[0].neuron
+    assert isinstance(neuron, FixedNeuron)
+    return neuron
+
+
 def membranes(item: Network, events: list[int]) -> tuple[list[int], list[int]]:
     """Membrane and spikes of the first neuron for the events of one input."""
     spikes = np.array(events, np.uint8).reshape(-1, 1, 1)
@@ -186,8 +192,7 @@ def test_accumulator_that_would_wrap_around_is_caught() -> None:
     spikes = np.ones((2, 1, 3), np.uint8)
     bounded = bound_accumulators(item)
     assert reference.run(bounded, spikes, membranes=True).membranes["fc"].max() == 600
-    neuron = bounded.layers[0].neuron
-    assert isinstance(neuron, FixedNeuron)
+    neuron = neuron_of(bounded)
     assert neuron.accumulator_bits == 11
     narrow = replace(neuron, accumulator_bits=10)
     broken = replace(
@@ -201,6 +206,38 @@ def test_accumulator_that_would_wrap_around_is_caught() -> None:
         reference.run(broken, spikes)
 
 
+def test_current_that_its_accumulator_does_not_hold_is_named_before_the_membrane() -> None:
+    item = network([[100]], threshold=1000, accumulator_bits=8, current_decay=(1, 0), steps=3)
+    message = r"needs a current of 200 \.\. 200 at step 1, .* of 8 bits holds -128 \.\. 127"
+    with pytest.raises(SpikeloomError, match=message):
+        reference.run(item, np.ones((3, 1, 1), np.uint8))
+
+
+def test_numbers_that_do_not_fit_32_bits_are_exact() -> None:
+    # A state of 24 bits times a multiplier of 12.
+    item = network([[127]], threshold=8000000, decay=(4095, 12), state_bits=24, steps=2)
+    shifted = replace(item, projections=(replace(item.projections[0], weight_shift=16),))
+    spikes = np.ones((2, 1, 1), np.uint8)
+    first = 127 << 16
+    expected = [first, ((first - 8000000) * 4095 + 2048 >> 12) + first]
+    subtracting = replace(
+        shifted,
+        populations=(
+            shifted.input,
+            replace(shifted.layers[0], neuron=replace(neuron_of(shifted), reset=Reset.SUBTRACT)),
+        ),
+    )
+    trace = reference.run(subtracting, spikes, membranes=True)
+    assert trace.membranes["fc"].ravel().tolist() == expected
+
+
+def test_window_that_saturates_leaves_no_trace_in_the_next() -> None:
+    item = network([[-7]], state_bits=4)
+    for events, saturated in ((1, 3), (0, 0), (1, 3)):
+        trace = reference.run(item, np.full((4, 2, 1), events, np.uint8))
+        assert trace.saturated == {"fc": 2 * saturated}
+
+
 def test_ties_go_to_the_lowest_class() -> None:
     item = network([[3], [20], [20]], steps=2)
     trace = reference.run(item, np.ones((2, 1, 1), np.uint8))
@@ -211,11 +248,12 @@ def test_ties_go_to_the_lowest_class() -> None:
 def test_event_counts_are_per_population_and_sample() -> None:
     item = network([[20]], steps=2)
     spikes = np.array([[[1], [0]], [[1], [1]]], np.uint8)
-    counts = reference.run(item, spikes).event_counts()
-    assert {name: value.tolist() for name, value in counts.items()} == {
-        "input": [2, 1],
-        "fc": [2, 1],
-    }
+    for keep in (False, True):
+        counts = reference.run(item, spikes, keep_spikes=keep).event_counts()
+        assert {name: value.tolist() for name, value in counts.items()} == {
+            "input": [2, 1],
+            "fc": [2, 1],
+        }
 
 
 def test_samples_do_not_touch_each_other() -> None:
@@ -226,3 +264,14 @@ def test_samples_do_not_touch_each_other() -> None:
     for sample in range(9):
         alone = reference.run(item, spikes[:, sample : sample + 1]).spikes["fc"]
         assert np.array_equal(alone, whole[:, sample : sample + 1])
+
+
+def test_decay_in_place_is_the_decay() -> None:
+    random = np.random.default_rng(3)
+    values = random.integers(-(1 << 15), 1 << 15, (50, 6))
+    for factors in (random.random(6), np.full(6, 0.3), np.ones(6), np.zeros(6)):
+        decay = Decay.from_float(factors, 8)
+        for kind in (np.int32, np.int64):
+            out = np.empty(values.shape, kind)
+            decay.in_place(kind)(values.astype(kind), out)
+            assert np.array_equal(out, decay(values))

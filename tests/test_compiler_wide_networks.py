@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from one_neuron import run_plainly
-from spikeloom.compiler import geometry, reference
+from spikeloom.compiler import geometry, layer_window, reference
 from spikeloom.compiler.cores import map_network
 from spikeloom.compiler.errors import SpikeloomError, VerificationMismatch
 from spikeloom.compiler.fixed_onnx import fixed_model
@@ -37,12 +37,37 @@ def test_onnxruntime_equals_reference(network: Network) -> None:
 @given(network=wide_networks())
 def test_plain_python_equals_reference(network: Network) -> None:
     events = random_events(network, 3, seed=1)
-    trace = reference.run(network, events)
+    trace = reference.run(network, events, membranes=True)
+    saturated = dict.fromkeys(trace.saturated, 0)
     for sample in range(3):
-        spikes, scores = run_plainly(network, events[:, sample])
-        for name, expected in spikes.items():
-            assert np.array_equal(trace.spikes[name][:, sample], expected)
-        assert trace.scores[sample].tolist() == scores
+        plain = run_plainly(network, events[:, sample])
+        for layer in network.layers:
+            got, membranes = trace.spikes[layer.name], trace.membranes[layer.name]
+            assert np.array_equal(got[:, sample], plain.spikes[layer.name])
+            assert np.array_equal(membranes[:, sample], plain.membranes[layer.name])
+            saturated[layer.name] += plain.saturated[layer.name]
+        assert trace.scores[sample].tolist() == plain.scores
+    assert trace.saturated == saturated
+
+
+@wide
+@given(network=wide_networks())
+def test_result_does_not_depend_on_what_is_computed_at_once(network: Network) -> None:
+    """Whole windows or single steps, single samples, with and without looking for silent inputs."""
+    events = random_events(network, 5, seed=2)
+    expected = reference.run(network, events, membranes=True)
+    for part, product, few in ((1, 1, 0), (1 << 20, 1, 0), (1, 1 << 18, 1000), (100, 100, 1000)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reference, "_PART", part)
+            patch.setattr(layer_window, "_PRODUCT", product)
+            patch.setattr(layer_window, "_FEW", few)
+            patch.setattr(layer_window, "_MANY", 0)
+            got = reference.run(network, events, membranes=True)
+        assert np.array_equal(got.scores, expected.scores)
+        assert got.saturated == expected.saturated
+        for name, membranes in expected.membranes.items():
+            assert np.array_equal(got.membranes[name], membranes)
+            assert np.array_equal(got.spikes[name], expected.spikes[name])
 
 
 @wide
@@ -88,12 +113,12 @@ def test_parts_of_a_batch_and_of_a_convolution_do_not_matter(network: Network) -
 def test_accelerator_takes_a_network_or_says_what_it_lacks(network: Network) -> None:
     refusal = Program(network, {}).refusal
     if refusal is None:
-        assert len(map_network(network, {})) == len(network.layers)
-        assert network.events.lowest >= 0 and network.readout.kind == "spike_count"
+        assert len(map_network(network, {}, {})) == len(network.layers)
+        assert all(edge.convolution is edge.pooling is None for edge in network.projections)
     else:
         assert "accelerator" in refusal and "\n" not in refusal
         with pytest.raises(SpikeloomError, match="accelerator"):
-            map_network(network, {})
+            map_network(network, {}, {})
 
 
 @wide

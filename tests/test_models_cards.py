@@ -77,3 +77,32 @@ def test_unknown_network_offers_the_nearest(zoo: Path) -> None:
     (zoo / "some-mlp.json").unlink()
     with pytest.raises(SpikeloomError, match="no network 'some-mlp' in the zoo, which is empty"):
         cards.read("some-mlp")
+
+
+def test_table_says_what_integers_lose_to_floats_of_the_same_seeds() -> None:
+    card: cards.Card = {
+        "name": "some-mlp",
+        "steps": 8,
+        "published": "98.1, unverified",
+        "test_samples": 10000,
+        "float": {
+            "seeds": [0, 1],
+            "test_accuracy": [0.98, 0.984],
+            "mean": 0.982,
+            "deviation": 0.002828,
+        },
+        "integers": [
+            {"weight_bits": 8, "test_accuracy": [0.979, 0.984], "mean": 0.9815},
+            {"weight_bits": 4, "test_accuracy": [0.981], "mean": 0.981, "seeds": [1]},
+        ],
+    }
+    for entry in card["integers"]:
+        entry["training"] = "fine-tuned"
+    assert [round(cards.loss(card, entry), 6) for entry in card["integers"]] == [0.0005, 0.003]
+    assert cards.table([card]).splitlines()[2] == (
+        "| `some-mlp` | 8 | 98.1, unverified | 98.20 +- 0.28 | 2 | 0.13 | 98.15 (loses 0.05) "
+        "| 98.10 (1 seed, loses 0.30) |"
+    )
+    card["integers"] = []
+    card["float"] = {"seeds": [3], "test_accuracy": [0.9], "mean": 0.9, "deviation": None}
+    assert cards.table([card]).splitlines()[2].endswith("| 90.00 | 1 | 0.30 |  |  |")

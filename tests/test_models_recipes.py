@@ -92,6 +92,10 @@ def test_unknown_recipe_offers_the_nearest() -> None:
         ({"weight_bits": 9}, "has weight_bits = 9; wanted 2 .. 8"),
         ({"optimiser": "magic"}, "has optimiser 'magic'; wanted one of"),
         ({"learning_rate": 0.0}, "has learning_rate = 0; wanted a number > 0"),
+        (
+            {"learning_rate": 1e38},
+            "has learning_rate = 1e\\+38; wanted a number > 0 and <= 1e\\+06",
+        ),
         ({"learning_rate": float("nan")}, "has learning_rate = nan; wanted a number > 0"),
         ({"schedule": "often"}, "has schedule 'often'; wanted one of"),
     ],

@@ -212,3 +212,21 @@ def test_trained_network_classifies_as_its_integers_do(bits: int) -> None:
     assert trained.test_rounded is not None
     assert float((trace.classes == test.labels).mean()) == trained.test_rounded.accuracy
     assert trained.test_rounded.accuracy > 0.5
+
+
+def test_a_step_stays_while_it_serves() -> None:
+    """Else every epoch would round all weights anew, and undo what the last one learned."""
+    module = network_of(0, 0.5, 0.3)
+    rounding = Rounding(module, random_spikes(2, 1, 20), 4)
+    first = [list(steps) for steps in rounding.steps]
+    linear = rounding.groups[0].weighted[0]
+    with torch.no_grad():
+        linear.weight *= 1.03
+    assert Rounding(module, random_spikes(2, 1, 20), 4).steps[0] != first[0]
+    rounding.choose_steps()
+    assert rounding.steps == first
+    for factor in (3, 0.1):
+        with torch.no_grad():
+            linear.weight *= factor
+        rounding.choose_steps()
+        assert rounding.steps == Rounding(module, random_spikes(2, 1, 20), 4).steps

@@ -207,7 +207,7 @@ def test_training_without_resume_starts_anew(state: Path) -> None:
 def test_diverging_weights_stop_and_say_where(tmp_path: Path) -> None:
     message = r"'hidden1_current.weight' holds NaN or infinite numbers after epoch 1, batch 1, loss"
     with pytest.raises(SpikeloomError, match=message):
-        train(SHORT.with_training(optimiser="sgd", learning_rate=1e38, weight_decay=1e3))
+        train(SHORT.with_training(optimiser="sgd", learning_rate=1e6, weight_decay=1e36))
 
 
 @pytest.fixture

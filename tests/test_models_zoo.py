@@ -13,7 +13,7 @@ import torch
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.onnx_import import examine, load_model
-from spikeloom.models import cards, checkpoint, zoo
+from spikeloom.models import cards, checkpoint, zoo_cards
 from spikeloom.models.check import check_export
 from spikeloom.models.encoders import EventBins
 from spikeloom.models.export import convert
@@ -58,7 +58,7 @@ def runs(folders: list[Path]) -> list[Run]:
 
 
 def make_card(runs: list[Run], target: Path) -> cards.Card:
-    return zoo.make_card(runs[:2], runs[2:], find("digits").load_data(), target)
+    return zoo_cards.make_card(runs[:2], runs[2:], find("digits").load_data(), target)
 
 
 def test_card_states_how_the_networks_were_trained_and_judged(
@@ -76,8 +76,8 @@ def test_card_states_how_the_networks_were_trained_and_judged(
     assert card["parameters"] == 64 * 64 + 64 + 64 * 10 + 10
     assert card["versions"]["torch"] == torch.__version__
 
-    eight, four, tuned = card["integers"]
-    assert [item["weight_bits"] for item in (eight, four, tuned)] == [8, 4, 4]
+    eight, tuned = card["integers"]
+    assert [item["weight_bits"] for item in (eight, tuned)] == [8, 4]
     assert len(eight["test_accuracy"]) == 2
     assert eight["mean"] == pytest.approx(card["float"]["mean"], abs=0.02)
     assert eight["spikes_per_sample"].keys() == {"spikes", "hidden1", "output"}
@@ -127,7 +127,7 @@ def test_trainings_that_do_not_belong_together_are_refused(
         ([second], [tuned], "started from another 'digits.safetensors' than those given"),
     ):
         with pytest.raises(SpikeloomError, match=message):
-            zoo.make_card(floats, few, dataset, tmp_path)
+            zoo_cards.make_card(floats, few, dataset, tmp_path)
     assert not list(tmp_path.iterdir())
     with pytest.raises(SpikeloomError, match="holds 0 checkpoints; wanted one"):
         read_run(tmp_path, dataset)
@@ -194,9 +194,9 @@ def test_shipped_network_classifies_in_integers_as_its_card_says(path: Path) -> 
     entry = tuned[0] if tuned else cards.integers(card, 8)
     assert entry is not None
     test = recipe.load_data(DATA).test
-    part = test.part(np.arange(min(test.size, zoo.FIRST)))
-    score = zoo.classify(onnx.load(path), recipe, part, entry["weight_bits"])
-    assert score.first_correct == entry[f"correct_of_first_{zoo.FIRST}"]
+    part = test.part(np.arange(min(test.size, zoo_cards.FIRST)))
+    score = zoo_cards.classify(onnx.load(path), recipe, part, entry["weight_bits"])
+    assert score.first_correct == entry[f"correct_of_first_{zoo_cards.FIRST}"]
 
 
 def test_zoo_stays_small_and_every_file_has_a_card() -> None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from lockstep import accelerator_bench, compare_fired, run_samples, send_words
 from networks import LayerOptions, random_network, random_spikes
-from wide_networks import dense_chain, folding, random_events
 from spikeloom.compiler import reference
 from spikeloom.compiler.fixed import Reset
 from spikeloom.compiler.fixed_onnx import fixed_model
@@ -20,6 +19,7 @@ from spikeloom.rtl.result import Packet
 from spikeloom.rtl.top import Accelerator
 from spikeloom.sim.oracle import compare_fixed
 from spikeloom.sim.stimulus import Pauses, input_words
+from wide_networks import dense_chain, folding, random_events
 
 # What Amaranth's simulator does in a few seconds: it elaborates each lane, and then runs some
 # hundred cycles per second.

@@ -64,25 +64,6 @@ def test_sweep_counts_every_density_and_is_the_same_for_the_same_seed(program: P
     assert rows[-1].hidden_events_per_step == pytest.approx(hidden.sum() / 12)
 
 
-def test_loop_in_floats_computes_the_same_network(program: Program) -> None:
-    # Without a leak and with room in every word, fixed point rounds nothing.
-    spikes = np.random.default_rng(2).integers(0, 2, (4, 50, 3)).astype(np.uint8)
-    expected = reference.run(program.network, spikes).scores
-    assert expected.any()
-    assert np.array_equal(benchmarks.run_in_floats(program.network, spikes), expected)
-
-
-def test_rates_are_taken_on_the_batch_asked_for(
-    program: Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(benchmarks, "SECONDS", 0.001)
-    spikes = np.random.default_rng(2).integers(0, 2, (4, 5, 3)).astype(np.uint8)
-    row = benchmarks.measure_rate(program.network, spikes, 12)
-    assert row.batch == 12
-    assert row.ratio == row.reference / row.float_loop
-    assert benchmarks.measure_cycle_model(program, spikes) > 0
-
-
 def test_circumstances_name_network_widths_and_versions(program: Program) -> None:
     told = benchmarks.circumstances(program)
     assert (told["network"], told["layers"], told["steps"]) == ("two", "3-2-2", 4)

@@ -88,8 +88,11 @@ def test_lanes_given_replace_those_of_the_program_file(program: Program, tmp_pat
     path = tmp_path / "small.program.safetensors"
     program.save(path)
     board = find_board("icebreaker")
-    assert command.load_program(path, board, None).cores[0].lanes == 2
-    assert command.load_program(path, board, {"out": 4}).cores[0].lanes == 4
+    given = argparse.Namespace(lanes={"out": 4}, fire_lanes={"out": 3})
+    core = command.load_program(path, board, argparse.Namespace()).cores[0]
+    assert (core.lanes, core.fire_lanes) == (2, 2)
+    core = command.load_program(path, board, given).cores[0]
+    assert (core.lanes, core.fire_lanes) == (4, 3)
 
 
 def test_unknown_board_stops_before_anything_is_read(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def verified(tmp_path_factory: pytest.TempPathFactory) -> Verify:
     def get(design: str, simulator: str) -> Verified:
         if (design, simulator) not in done:
             program = DESIGNS[design]
-            spikes = with_extremes(random_spikes(program.network, 4, 0.4))
+            spikes = with_extremes(program.network, random_spikes(program.network, 4, 0.4))
             folder = tmp_path_factory.mktemp(f"{design}-{simulator}")
             verdict = verify(program, spikes, folder, simulator=simulator)
             done[design, simulator] = Verified(program, spikes, simulator, folder, verdict)

@@ -1,7 +1,9 @@
 """Measure what a program costs.
 
   density    clock cycles per time step against the share of inputs that spike
-  software   samples per second of the integer reference, clock cycles per second of the cycle model
+  software   samples per second of the integer reference beside a torch loop, clock cycles per
+             second of the cycle model, seconds that compile and emit take
+  hardware   size and speed of the zoo's networks after place and route, cycles on real samples
   train      samples per second of the training loop, beside a loop written by hand
 
 Cycles are exact and the same on every machine. Rates depend on the machine: compare only those of
@@ -15,16 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.sim.cli import bench_hardware, bench_software
 from spikeloom.sim.cli.console import Console
 
-HELP = "measure cycles against density, or the speed of software and training"
-
-BATCHES = (1, 64, 256, 3600)
-
-SPIKER = (
-    "reference, another network and not measured in this run: Spiker+ 2.0.3, 784-128-10, takes "
-    "1,085 cycles per time step whether 1 % or 100 % of its inputs spike"
-)
+HELP = "measure cycles and size of hardware, or the speed of software and training"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--samples", type=int, default=32, metavar="N", help="samples per density, >= 1"
     )
     density.add_argument("--seed", type=int, default=0, metavar="S", help="of the spikes, >= 0")
-    software = _add(measurements, "software", _software, "speed of the software, on SPIKES")
-    software.add_argument("spikes", type=Path, metavar="SPIKES", help="the input, .npz or .csv")
+    software = _add(measurements, "software", bench_software.measure, "speed of the software", None)
+    bench_software.add_arguments(software)
+    text = "size, speed and cycles of the zoo's networks"
+    hardware = _add(measurements, "hardware", bench_hardware.measure, text, None)
+    bench_hardware.add_arguments(hardware)
     train = _add(measurements, "train", _train, "speed of the training loop", "recipe")
     train.add_argument(
         "--data",
@@ -63,7 +62,7 @@ def _add(
     name: str,
     measure: Callable[[argparse.Namespace, Console], dict[str, Any]],
     text: str,
-    source: Literal["program", "recipe"] = "program",
+    source: Literal["program", "recipe"] | None = "program",
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = measurements.add_parser(
         name,
@@ -73,7 +72,7 @@ def _add(
     )
     if source == "program":
         parser.add_argument("program", type=Path, metavar="PROGRAM", help="the program file")
-    else:
+    elif source == "recipe":
         parser.add_argument("recipe", metavar="RECIPE", help="as 'spikeloom train --list' shows it")
     # Every command takes these two behind its other arguments; without a default they leave alone
     # what was said in front of the measurement's name.
@@ -94,7 +93,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 def _density(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Count cycles under random spikes, samples following on each other without a gap."""
     from spikeloom.compiler.program import Program
-    from spikeloom.sim import benchmarks, pictures
+    from spikeloom.sim import benchmarks, hardware, pictures
 
     for name, least in (("samples", 1), ("seed", 0)):
         value = getattr(args, name)
@@ -110,7 +109,7 @@ def _density(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "circumstances": benchmarks.circumstances(program) | {"data": data},
         "rows": [asdict(row) for row in rows],
         "line": asdict(line),
-        "reference": SPIKER,
+        "reference": hardware.SPIKER,
     }
     _say_circumstances(result["circumstances"], console)
     console.table(
@@ -132,7 +131,7 @@ def _density(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         f"line of least squares: {line.cycles_at_rest:.2f} cycles + {line.cycles_per_event:.3f} "
         f"per input event; the farthest count is {line.largest_deviation_percent:.1f} % off it"
     )
-    console.say(SPIKER)
+    console.say(hardware.SPIKER)
     if "out" in args:
         name = program.network.name
         picture = args.out / f"{name}-density.png"
@@ -140,47 +139,6 @@ def _density(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         pictures.density_plot(rows, line, picture, f"{name}, lanes: {lanes}")
         console.say(f"wrote {picture}")
         result["picture"] = str(picture)
-    return result
-
-
-def _software(args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Time the integer reference against a plain numpy loop in floats, and the cycle model."""
-    from spikeloom.compiler import reference
-    from spikeloom.compiler.program import Program
-    from spikeloom.sim import benchmarks
-    from spikeloom.sim.spike_files import read_spikes
-
-    program = Program.load(args.program)
-    network = program.network
-    spikes = read_spikes(args.spikes, network).spikes
-    samples = spikes.shape[1]
-    scores = benchmarks.run_in_floats(network, spikes)
-    equal = int((scores.argmax(axis=1) == reference.run(network, spikes).classes).sum())
-    with console.progress("measure rates", len(BATCHES) + 1) as advance:
-        rows = []
-        for batch in BATCHES:
-            rows.append(benchmarks.measure_rate(network, spikes, batch))
-            advance(1)
-        cycles = benchmarks.measure_cycle_model(program, spikes)
-        advance(1)
-    data = f"{args.spikes.name}, {samples} samples, {spikes.mean():.1%} of the inputs spike"
-    result: dict[str, Any] = {
-        "circumstances": benchmarks.circumstances(program) | {"data": data, "seed": None},
-        "rows": [asdict(row) | {"ratio": row.ratio} for row in rows],
-        "samples_of_equal_class": equal,
-        "cycle_model_cycles_per_second": cycles,
-    }
-    _say_circumstances(result["circumstances"], console)
-    console.table(
-        "samples per second",
-        ("batch", "integer reference", "plain numpy loop in floats", "ratio"),
-        [
-            (row.batch, round(row.reference), round(row.float_loop), round(row.ratio, 2))
-            for row in rows
-        ],
-    )
-    console.say(f"the loop gives the class of the reference in {equal:,} of {samples:,} samples")
-    console.say(f"cycle model: {cycles:,.0f} clock cycles per second")
     return result
 
 

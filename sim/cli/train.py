@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("steps", int, "time steps, >= 1; the encoder's other settings stay"),
         ("epochs", int, "passes over the training samples, >= 1; milestones keep their share"),
         ("batch", int, "samples per update, >= 1"),
-        ("learning-rate", float, "at the start, > 0"),
+        ("learning-rate", float, "at the start, > 0 and <= 1e6"),
         (
             "seed",
             int,

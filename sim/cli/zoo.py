@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "name", nargs="?", metavar="NAME", default=argparse.SUPPRESS, help="name of a network"
     )
     parser.add_argument(
+        "--markdown", action="store_true", help="list as a table for docs/training.md"
+    )
+    parser.add_argument(
         "-o", "--out", type=Path, default=Path("out"), metavar="DIR", help="where to write"
     )
     for flag, text in (
@@ -56,13 +59,16 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             raise SpikeloomError(f"--{option} goes with --add")
     if "name" in given:
         return _copy_out(args.name, args.out, console)
-    return _list(console)
+    return _list(console, args.markdown)
 
 
-def _list(console: Console) -> dict[str, Any]:
+def _list(console: Console, markdown: bool) -> dict[str, Any]:
     from spikeloom.models import cards
 
     found = [cards.read(name) for name in cards.names()]
+    if markdown:
+        console.say(cards.table(found).rstrip())
+        return {"networks": found}
     console.table(
         "networks",
         (
@@ -101,15 +107,15 @@ def _copy_out(name: str, folder: Path, console: Console) -> dict[str, Any]:
 def _add(
     folders: list[Path], tuned: list[Path], out: Path, data: Path | None, console: Console
 ) -> dict[str, Any]:
-    from spikeloom.models import checkpoint, zoo
+    from spikeloom.models import checkpoint, zoo_cards
     from spikeloom.models.zoo_runs import find_checkpoint, read_run
 
     recipe = checkpoint.load(find_checkpoint(folders[0])).recipe
     dataset = recipe.load_data(data)
     runs, few_bits = ([read_run(folder, dataset) for folder in group] for group in (folders, tuned))
-    samples = zoo.passes(len(runs), len(few_bits)) * dataset.test.size
+    samples = zoo_cards.passes(runs, few_bits) * dataset.test.size
     with console.progress(f"classify with {recipe.name}", samples) as advance:
-        card = zoo.make_card(runs, few_bits, dataset, out, advance)
+        card = zoo_cards.make_card(runs, few_bits, dataset, out, advance)
     rows = [("floats", "floats", card["float"])]
     rows += [(f"{item['weight_bits']} bits", item["training"], item) for item in card["integers"]]
     console.table(

@@ -25,7 +25,7 @@ from spikeloom.models.recipe import Recipe
 from spikeloom.models.zoo_runs import Run, command
 
 WEIGHT_BITS = (8, 4)
-"""Widths that every network is compiled with."""
+"""Widths that a card has accuracies for: of networks trained for them, or of those in floats."""
 
 CHUNK = 250
 """Samples that are classified at a time."""
@@ -71,16 +71,21 @@ def classify(
         spikes = read_events(network, recipe.code(split, first, stop))
         trace = reference.run(network, spikes, keep_spikes=False)
         right += (trace.classes == split.labels[first:stop]).tolist()
-        for name, counts in trace.events.items():
+        for name, counts in trace.event_counts().items():
             events[name] += int(counts.sum())
         advance(stop - first)
     spikes_per_sample = {name: round(count / split.size, 2) for name, count in events.items()}
     return IntegerScore(sum(right) / split.size, sum(right[:FIRST]), spikes_per_sample)
 
 
-def passes(runs: int, tuned: int) -> int:
+def passes(runs: Sequence[Run], tuned: Sequence[Run]) -> int:
     """How often `make_card` goes through the test samples."""
-    return runs * len(WEIGHT_BITS) + tuned
+    return len(runs) * len(_only_rounded(tuned)) + len(tuned)
+
+
+def _only_rounded(tuned: Sequence[Run]) -> list[int]:
+    trained = {run.recipe.training.weight_bits for run in tuned}
+    return [bits for bits in WEIGHT_BITS if bits not in trained]
 
 
 def make_card(
@@ -112,7 +117,7 @@ def make_card(
         _integer_entry(
             "floats", bits, [classify(run.model, recipe, split, bits, advance) for run in runs]
         )
-        for bits in WEIGHT_BITS
+        for bits in _only_rounded(tuned)
     ]
     for bits in sorted({run.recipe.training.weight_bits for run in tuned}, reverse=True):
         family = [run for run in tuned if run.recipe.training.weight_bits == bits]

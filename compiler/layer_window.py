@@ -1,0 +1,244 @@
+"""One layer of a fixed network over a whole window, for many samples at once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.fixed import (
+    InPlace,
+    Reset,
+    exact_float,
+    reset,
+    saturate,
+    signed_range,
+    without_repeats,
+)
+from spikeloom.compiler.inputs import Spikes
+from spikeloom.compiler.intervals import synaptic_input, weighted_events
+from spikeloom.compiler.ir import FixedNeuron, Network, Population, Projection
+
+# How many numbers enter a matrix product at once: few enough to stay in a cache.
+_PRODUCT = 1 << 18
+
+# Up to how many rows of events (samples times steps), and from how many inputs on, it pays to look
+# for inputs that stay silent in all rows, and to leave these out of the product.
+_FEW, _MANY = 64, 256
+
+Integers = NDArray[np.signedinteger]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """A layer, prepared for many parts of a batch.
+
+    Attributes
+    ----------
+    weights : per projection, in a float type in which all its sums are exact
+    kind : the integer type of states and sums, wide enough for every intermediate result
+    decay, current_decay, threshold, bias : as in the neuron, of this type; without an axis where
+        all neurons have the same; None for a bias of 0
+    """
+
+    name: str
+    neuron: FixedNeuron
+    edges: tuple[Projection, ...]
+    weights: tuple[NDArray[np.floating], ...]
+    kind: type[np.signedinteger]
+    decay: InPlace
+    current_decay: InPlace | None
+    threshold: Integers
+    bias: Integers | None
+
+    @classmethod
+    def of(cls, network: Network, layer: Population) -> "Layer":
+        neuron = layer.neuron
+        assert isinstance(neuron, FixedNeuron)
+        edges = network.projections_to(layer.name)
+        kind = _integer_type(neuron, synaptic_input(network, layer).magnitude)
+        current_decay = neuron.current_decay
+        return cls(
+            name=layer.name,
+            neuron=neuron,
+            edges=edges,
+            weights=tuple(_exact_weights(network, edge) for edge in edges),
+            kind=kind,
+            decay=neuron.decay.in_place(kind),
+            current_decay=None if current_decay is None else current_decay.in_place(kind),
+            threshold=without_repeats(neuron.threshold).astype(kind),
+            bias=without_repeats(neuron.bias).astype(kind) if neuron.bias.any() else None,
+        )
+
+    @property
+    def resets(self) -> bool:
+        """Whether a spike changes the membrane."""
+        return self.neuron.fire and self.neuron.reset is not Reset.NONE
+
+
+def _exact_weights(network: Network, edge: Projection) -> NDArray[np.floating]:
+    kind = exact_float(weighted_events(network, edge).magnitude)
+    # A product with a matrix is faster where the weights of an input lie side by side.
+    return edge.weight.astype(kind, order="F" if edge.convolution is None else "C")
+
+
+def _integer_type(neuron: FixedNeuron, synaptic: int) -> type[np.signedinteger]:
+    """int32 where nothing that a layer computes can leave it, else int64."""
+    decays = [(neuron.decay, neuron.state_bits)]
+    if neuron.current_decay is not None:
+        decays.append((neuron.current_decay, neuron.current_bits))
+    # Twice the product, for the half that is added before the shift.
+    products = [int(decay.multiplier.max()) << bits for decay, bits in decays]
+    states = sum(1 << bits for _, bits in decays)
+    sums = synaptic + int(np.abs(neuron.bias).max()) + states + int(neuron.threshold.max())
+    return np.int32 if max(*products, sums) < 1 << 30 else np.int64
+
+
+def synaptic_current(network: Network, layer: Layer, fired: dict[str, Spikes]) -> Integers:
+    """Synaptic input plus bias, shape (T, samples, neurons)."""
+    total = layer.bias
+    for edge, weight in zip(layer.edges, layer.weights, strict=True):
+        events = fired[edge.pre]
+        if network.events.constant and edge.pre == network.input.name:
+            events = events[:1]
+        sums = _weigh(edge, events, weight).astype(layer.kind)
+        if edge.weight_shift:
+            sums <<= edge.weight_shift
+        total = sums if total is None else total + sums
+    assert total is not None
+    if len(total) < network.steps:
+        return np.broadcast_to(total, (network.steps, *total.shape[1:]))
+    return total
+
+
+def _weigh(edge: Projection, events: Spikes, weight: NDArray[np.floating]) -> NDArray[np.number]:
+    """The weighted sums of events, `[T, samples, size of pre]` to `[T, samples, size of post]`."""
+    steps, samples, inputs = events.shape
+    if steps * samples <= _FEW and inputs >= _MANY and edge.is_matrix:
+        rows = events.reshape(-1, inputs)
+        active = np.flatnonzero(np.bitwise_or.reduce(rows, axis=0))
+        if 2 * len(active) < inputs:
+            given = rows.take(active, axis=1).astype(weight.dtype)
+            sums: NDArray[np.number] = given @ weight.T.take(active, axis=0)
+            return sums.reshape(steps, samples, -1)
+    at_once = max(1, _PRODUCT // (samples * inputs))
+    if at_once >= steps:
+        return edge.current(events.astype(weight.dtype), weight)
+    parts = (events[first : first + at_once] for first in range(0, steps, at_once))
+    return np.concatenate([edge.current(part.astype(weight.dtype), weight) for part in parts])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """What a layer computed over a window; arrays of shape (T, samples, neurons).
+
+    Attributes
+    ----------
+    currents : A
+    membranes : V
+    after : V after the reset, before it saturates
+    """
+
+    currents: Integers
+    membranes: Integers
+    after: Integers
+
+
+def integrate(layer: Layer, current: Integers, spikes: Spikes) -> tuple[Window, int]:
+    """Write the spikes; gives all states before they saturated, and how many of them did."""
+    # Hardly ever does a state leave its range, so that it pays to look for it afterwards only.
+    window = _advance(layer, current, spikes, saturating=False)
+    if _fits(layer, window):
+        return window, 0
+    if _count_outside(layer, window):
+        window = _advance(layer, current, spikes, saturating=True)
+    _check_width(layer, window)
+    return window, _count_outside(layer, window)
+
+
+def _fits(layer: Layer, window: Window) -> bool:
+    """Whether all currents and membranes fit the accumulator and the words of the states.
+
+    A reset brings a membrane nearer to 0, so that what it leaves then fits as well.
+    """
+    neuron = layer.neuron
+    bits = neuron.accumulator_bits or neuron.state_bits
+    fit = _within(window.membranes, min(neuron.state_bits, bits))
+    if neuron.current_decay is not None:
+        fit = fit and _within(window.currents, min(neuron.current_bits, bits))
+    return fit
+
+
+def _within(values: Integers, bits: int) -> bool:
+    low, high = signed_range(bits)
+    return bool(values.min() >= low and values.max() <= high)
+
+
+def _advance(layer: Layer, current: Integers, spikes: Spikes, saturating: bool) -> Window:
+    """All steps of a window, with or without saturating what is carried from step to step."""
+    neuron, threshold = layer.neuron, layer.threshold
+    decay, current_decay = layer.decay, layer.current_decay
+    currents = current if current_decay is None else np.empty(current.shape, layer.kind)
+    membranes = np.empty(current.shape, layer.kind)
+    after = np.empty(current.shape, layer.kind) if layer.resets else membranes
+    fired = spikes.view(np.bool_)
+    if not neuron.fire:
+        fired[...] = False
+    shape = current.shape[1:]
+    state = synaptic = np.zeros(shape, layer.kind)
+    decayed = np.empty(shape, layer.kind)
+    spent = np.zeros(shape, np.bool_)
+    # A loop over rows of arrays: to take them by their number costs as much as to compute.
+    for added, total, membrane, spike, left in zip(
+        current, currents, membranes, fired, after, strict=True
+    ):
+        if current_decay is not None:
+            current_decay(synaptic, decayed)
+            np.add(decayed, added, total)
+            synaptic = saturate(total, neuron.current_bits) if saturating else total
+        decay(state, decayed)
+        np.add(decayed, total, membrane)
+        state = membrane
+        if neuron.fire:
+            np.greater_equal(membrane, threshold, spike)
+            if neuron.single_spike:
+                spike &= ~spent
+                spent |= spike
+            state = reset(membrane, spike, threshold, neuron.reset, left)
+        if saturating:
+            state = saturate(state, neuron.state_bits)
+    return Window(currents, membranes, after)
+
+
+def _count_outside(layer: Layer, window: Window) -> int:
+    """How many states do not fit the words that they are written back to."""
+    neuron = layer.neuron
+    states = [(window.after, neuron.state_bits)]
+    if neuron.current_decay is not None:
+        states.append((window.currents, neuron.current_bits))
+    count = 0
+    for values, bits in states:
+        low, high = signed_range(bits)
+        count += int(np.count_nonzero((values < low) | (values > high)))
+    return count
+
+
+def _check_width(layer: Layer, window: Window) -> None:
+    """Raise SpikeloomError at the first current or membrane that the accumulator does not hold."""
+    bits = layer.neuron.accumulator_bits
+    if not bits:
+        return
+    low, high = signed_range(bits)
+    sums = {"membrane": window.membranes}
+    if layer.neuron.current_decay is not None:
+        sums = {"current": window.currents} | sums
+    if all(_within(values, bits) for values in sums.values()):
+        return
+    for step in range(len(window.membranes)):
+        for what, values in sums.items():
+            smallest, largest = values[step].min(), values[step].max()
+            if smallest < low or largest > high:
+                raise SpikeloomError(
+                    f"layer '{layer.name}' needs a {what} of {smallest} .. {largest} at step "
+                    f"{step}, but its accumulator of {bits} bits holds {low} .. {high}"
+                )

@@ -1,0 +1,184 @@
+"""The measurement `hardware` of `spikeloom bench`."""
+
+import argparse
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.sim.cli.console import Console
+
+if TYPE_CHECKING:
+    from spikeloom.sim.benchmarks import DensityRow
+    from spikeloom.sim.hardware import Measured
+
+SECTION = "Hardware"
+
+HEADER = (
+    *("network", "case", "bits", "T", "accuracy, %", "inputs with events, %", "lanes"),
+    *("LUT4", "flip-flops", "block RAM", "multipliers", "Fmax, MHz"),
+    *("cycles to class", "in a stream", "of the bound", "us to class", "images/s", "steps used"),
+)
+
+NOTES = (
+    "Accuracy is that of the integer reference on all test samples, from the model card (seed 0). "
+    "Lanes: lanes/fire lanes of each layer. Cycles are counted on the cycle model, which the RTL "
+    "equals at every clock edge: from the first word to the class in an idle accelerator, and from "
+    "class to class in a stream. The bound is events x groups + rows of the busiest core. LUT4 "
+    "counts TRELLIS_COMB after place and route (nextpnr, seed 1, ports on any pins). Energy is not "
+    "measured."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this measurement's arguments."""
+    parser.add_argument(
+        "--network",
+        action="append",
+        metavar="NAME",
+        default=argparse.SUPPRESS,
+        help="only the cases of this network of the zoo; may be given more than once",
+    )
+    parser.add_argument(
+        "--samples", type=int, default=50, metavar="N", help="test samples that are run, >= 1"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="folder with the data sets (see 'spikeloom train')",
+    )
+    parser.add_argument(
+        "--cycles-only", action="store_true", help="leave synthesis, place and route out"
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        default=argparse.SUPPRESS,
+        help="keep the files of the tools here, and draw the density curve",
+    )
+    parser.add_argument(
+        "--write",
+        type=Path,
+        metavar="PAGE",
+        default=argparse.SUPPRESS,
+        help="Markdown page whose section 'Hardware' gets the figures",
+    )
+
+
+def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Place and route the zoo's networks, and count their clock cycles on real test samples.
+
+    Each network is folded in the ways that sim/hardware.py lists, and synthesised alone, without
+    the shell of a board. Also counts cycles per time step against the density of random input, for
+    the first of them. Takes some minutes per case; what is random has seed 0.
+    """
+    from spikeloom.sim import hardware
+
+    if args.samples < 1:
+        raise SpikeloomError(f"--samples is {args.samples}; wanted >= 1")
+    cases = _cases(args)
+    keep = nullcontext(args.out) if "out" in args else TemporaryDirectory()
+    measured = []
+    with keep as folder, console.progress("measure hardware", len(cases) + 1) as advance:
+        work = None if args.cycles_only else Path(folder)
+        for case in cases:
+            measured.append(
+                hardware.measure_case(case, args.samples, getattr(args, "data", None), work)
+            )
+            advance(1)
+        rows = hardware.sweep(cases[0])
+        advance(1)
+    result: dict[str, Any] = {
+        "cases": [item.as_dict() for item in measured],
+        "density": [
+            {
+                "density_percent": row.density_percent,
+                "cycles_per_step": row.cycles_per_step,
+                "bound_per_step": row.bound_per_step,
+            }
+            for row in rows
+        ],
+    }
+    console.table("hardware", HEADER, [_row(item) for item in measured])
+    title = f"cycles per time step of {cases[0].network}, {cases[0].title}; {hardware.SPIKER}"
+    console.table(title, DENSITY_HEADER, _density_rows(rows))
+    console.say(NOTES)
+    if "write" in args:
+        from spikeloom.sim.performance_page import table, write_section
+
+        body = (
+            f"{NOTES}\n\n{table(HEADER, [_row(item) for item in measured])}\n\n{title}:\n\n"
+            f"{table(DENSITY_HEADER, _density_rows(rows))}\n\nVersions: {_versions(measured)}."
+        )
+        write_section(args.write, SECTION, _command(args), body)
+        console.say(f"wrote {args.write}")
+        result["files"] = {"page": str(args.write)}
+    return result
+
+
+DENSITY_HEADER = ("inputs that spike", "input events", "cycles", "bound")
+
+
+def _cases(args: argparse.Namespace) -> "tuple[Any, ...]":
+    from spikeloom.models import cards
+    from spikeloom.sim.hardware import CASES
+
+    known = [case for case in CASES if case.network in cards.names()]
+    wanted = getattr(args, "network", None)
+    if wanted is not None:
+        for name in wanted:
+            if name not in {case.network for case in known}:
+                names = ", ".join(dict.fromkeys(case.network for case in known))
+                raise SpikeloomError(f"no hardware case of network '{name}'; there are {names}")
+        known = [case for case in known if case.network in wanted]
+    return tuple(known)
+
+
+def _row(item: "Measured") -> tuple[object, ...]:
+    values = item.as_dict()
+    cycles, latency = values["cycles"], values["latency"]
+    resources = list(item.resources.values()) or [""] * 4
+    return (
+        values["network"],
+        values["case"],
+        values["weight_bits"],
+        values["steps"],
+        "" if item.accuracy is None else f"{100 * item.accuracy:.2f}",
+        f"{100 * item.density:.1f}",
+        " ".join(f"{core.lanes}/{core.fire_lanes}" for core in item.program.cores),
+        *resources,
+        f"{item.fmax_mhz:.1f}" if item.fmax_mhz else "",
+        f"{cycles['cycles_to_class']:,.0f}",
+        f"{cycles['cycles_pipelined']:,.0f}",
+        f"{cycles['pipelined_over_bound']:.2f}",
+        f"{latency['microseconds_to_class']:.2f}" if latency else "",
+        f"{latency['images_per_second']:,.0f}" if latency else "",
+        f"{item.steps_used[0]:.1f}, at most {item.steps_used[1]}",
+    )
+
+
+def _density_rows(rows: "tuple[DensityRow, ...]") -> list[tuple[object, ...]]:
+    return [
+        (
+            f"{row.density_percent:g} %",
+            f"{row.events_per_step:.1f}",
+            f"{row.cycles_per_step:.1f}",
+            f"{row.bound_per_step:.1f}",
+        )
+        for row in rows
+    ]
+
+
+def _versions(measured: "list[Measured]") -> str:
+    versions = measured[0].as_dict()["versions"]
+    return ", ".join(f"{name} {number}" for name, number in versions.items())
+
+
+def _command(args: argparse.Namespace) -> str:
+    only = "".join(f" --network {name}" for name in getattr(args, "network", []))
+    return f"spikeloom bench hardware --samples {args.samples}{only} --write {args.write}"

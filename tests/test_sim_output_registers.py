@@ -1,0 +1,76 @@
+"""Output registers of block RAMs: what qualifies moves in, all else stays."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from spikeloom.sim.output_registers import use_output_registers
+
+CLOCK, ENABLE, RESET = 2, 3, 4
+
+
+def cell(kind: str, outputs: dict[str, list[Any]], **inputs: list[Any]) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "parameters": {},
+        "connections": inputs | outputs,
+        "port_directions": {
+            **{port: "input" for port in inputs},
+            **{port: "output" for port in outputs},
+        },
+    }
+
+
+def register(data: int, output: int, **pins: list[Any]) -> dict[str, Any]:
+    made = cell("TRELLIS_FF", {"Q": [output]}, DI=[data], CLK=[CLOCK], LSR=["0"])
+    made["parameters"] = {"CLKMUX": "CLK", "CEMUX": "1 "}
+    made["connections"] |= pins
+    return made
+
+
+def netlist() -> dict[str, Any]:
+    """A memory of two bits, a register behind each, and one output that nobody reads."""
+    ram = cell("DP16KD", {"DOA0": [10], "DOA1": [11], "DOA2": [12]}, CLKA=[CLOCK])
+    ram["parameters"]["REGMODE_A"] = "NOREG"
+    cells = {"ram": ram, "low": register(10, 20), "high": register(11, 21)}
+    ports = {"o": {"direction": "output", "bits": [20, 21]}}
+    return {"modules": {"top": {"cells": cells, "ports": ports}}}
+
+
+def test_registers_move_into_the_memory() -> None:
+    changed = netlist()
+    assert use_output_registers(changed) == 1
+    (ram,) = changed["modules"]["top"]["cells"].values()
+    assert ram["parameters"]["REGMODE_A"] == "OUTREG"
+    assert ram["connections"] == {"DOA0": [20], "DOA1": [21], "DOA2": [12], "CLKA": [CLOCK]}
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("other clock", lambda cells: cells["low"]["connections"].update(CLK=[9])),
+        ("falling edge", lambda cells: cells["low"]["parameters"].update(CLKMUX="INV")),
+        ("enable", lambda cells: cells["low"]["parameters"].update(CEMUX="CE")),
+        ("reset", lambda cells: cells["low"]["connections"].update(LSR=[RESET])),
+        ("read twice", lambda cells: cells.update(more=register(10, 22))),
+        ("read by logic", lambda cells: cells.update(low=cell("LUT4", {"Z": [20]}, A=[10]))),
+        ("as an enable", lambda cells: cells["low"]["connections"].update(DI=[30], CE=[10])),
+    ],
+)
+def test_memory_with_another_reader_stays_as_it_is(name: str, change: Any) -> None:
+    given = netlist()
+    change(given["modules"]["top"]["cells"])
+    for item in given["modules"]["top"]["cells"].values():
+        item["port_directions"] |= {
+            port: "input" for port in item["connections"] if port not in item["port_directions"]
+        }
+    before = copy.deepcopy(given)
+    assert use_output_registers(given) == 0
+    assert given == before
+
+
+def test_memory_that_is_a_port_of_the_design_stays_as_it_is() -> None:
+    given = netlist()
+    given["modules"]["top"]["ports"]["o"]["bits"] = [10, 21]
+    assert use_output_registers(given) == 0
