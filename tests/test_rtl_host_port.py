@@ -9,7 +9,7 @@ from lockstep import Bench
 from small_programs import small_program
 from spikeloom.compiler.ir import Events
 from spikeloom.rtl.events import EventCode, WordFormat
-from spikeloom.rtl.host_port import SAMPLE_BITS, EventInput
+from spikeloom.rtl.host_port import IN_FLIGHT_BITS, EventInput
 from spikeloom.rtl.probe import Probe
 
 SIGNED, GRADED = Events(lowest=-1), Events(-5, 90)
@@ -41,7 +41,7 @@ def run(core, words, ready=0.67, begin_ready=1.0, decisions=(), patience=20_000)
             queue_ready, may_begin = generator.random() < ready, generator.random() < begin_ready
             decided = model.samples_done
             stop = decided in stops and taken >= stops[decided]
-            ends = model.ends_early(stop, decided % (1 << SAMPLE_BITS))
+            ends = model.ends_early(stop, decided % (1 << IN_FLIGHT_BITS))
             takes = model.ready(queue_ready, may_begin, ends)
             drive = [
                 (dut.valid, word is not None),
@@ -253,7 +253,7 @@ def test_sample_waits_until_it_may_begin_and_is_not_held_up_later():
 def test_samples_are_numbered_modulo_what_their_number_holds():
     core = core_of(2, 1)
     model, _, _ = run(core, [(WordFormat(2).end, True)] * 35, ready=1.0)
-    assert (model.samples_done, model.sample) == (35, 35 - (1 << SAMPLE_BITS))
+    assert (model.samples_done, model.sample) == (35, 35 - (1 << IN_FLIGHT_BITS))
 
 
 def test_word_is_as_wide_as_its_address_and_value_need():

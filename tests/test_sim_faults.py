@@ -25,7 +25,7 @@ BLOCKS = (
 # Signals that belong to neurons.
 OF_NEURONS = {
     *("lanes.sums", "lanes.write_data", "fire.membranes", "fire.states"),
-    *("fire.currents", "fire.spent"),
+    *("fire.sent", "fire.currents", "fire.spent"),
 }
 
 PROGRAMS = {
@@ -191,12 +191,12 @@ constant sums are those of the window before [constant] => fire.membranes
 - taken.eq(Mux(first, self.sums, kept))
 + taken.eq(kept)
 
-a membrane must exceed its threshold by 1 [flat] => fire.vector
+a membrane must exceed its threshold by 1 [flat] => fire.sent
 @ FireUnit._decide
 - (difference >= 0)
 + (difference > 0)
 
-thresholds of the next row [folded] => fire.vector
+thresholds of the next row [folded] => fire.sent
 @ FireUnit._decide
 - core.thresholds, self.integrate.row
 + core.thresholds, self.integrate.row + 1
@@ -211,7 +211,7 @@ no reset by subtraction [flat] => fire.states
 - Reset.SUBTRACT: Mux(spike, difference, membrane)
 + Reset.SUBTRACT: membrane
 
-a neuron of a single spike fires again [single] => fire.vector
+a neuron of a single spike fires again [single] => fire.sent
 @ FireUnit._decide
 - & ~spent_before[lane]
 + & (spent_before[lane] | 1)
