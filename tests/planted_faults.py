@@ -20,7 +20,7 @@ from wide_networks import random_events
 
 SAMPLES = 5
 # A receiver that stalls often, and one that stalls for so long that all queues fill up.
-PAUSES = (Pauses(input=0.2, output=0.8, burst=20), Pauses(output=0.98, burst=400))
+PAUSES = (Pauses(input=0.2, output=0.8, burst=20), Pauses(output=0.97, burst=150))
 
 
 @dataclass(frozen=True)
