@@ -62,22 +62,22 @@ class Core:
     neuron: FixedNeuron
     sends: Sends = "spikes"
 
-    @property
+    @cached_property
     def neurons(self) -> int:
         """Number of neurons, without the filling."""
         return len(self.weight)
 
-    @property
+    @cached_property
     def groups(self) -> int:
         """Number of groups of lanes that an event visits, one per clock cycle."""
         return -(-self.neurons // self.lanes)
 
-    @property
+    @cached_property
     def parts(self) -> int:
         """Number of rows that a group has in the fire scan."""
         return -(-self.lanes // self.fire_lanes)
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """Number of rows that the fire scan visits, one per clock cycle."""
         return self.groups * self.parts
@@ -91,17 +91,17 @@ class Core:
             for part in range(self.parts)
         )
 
-    @property
+    @cached_property
     def value_bits(self) -> int:
         """Width of an event's value; 0 for spikes, which have none."""
         return value_bits(self.lowest, self.highest)
 
-    @property
+    @cached_property
     def has_products(self) -> bool:
         """Whether an event's value is more than a sign, so that each lane takes a multiplier."""
         return self.lowest < -1 or self.highest > 1
 
-    @property
+    @cached_property
     def value_sent_bits(self) -> int:
         """Width of the value of an event that leaves the core; 0 for spikes."""
         return 0 if self.sends == "spikes" else self.neuron.accumulator_bits
@@ -140,13 +140,13 @@ class Core:
         of_groups = rows.reshape(self.groups, -1)[:, : self.lanes]
         return of_groups.reshape(-1)[: self.neurons]
 
-    @property
+    @cached_property
     def decays(self) -> tuple[Decay, ...]:
         """The decay of the membrane and, where there is one, of the current."""
         current = self.neuron.current_decay
         return (self.neuron.decay,) if current is None else (self.neuron.decay, current)
 
-    @property
+    @cached_property
     def needs_multiplier(self) -> bool:
         """Whether a decay is more than a shift, so that each fire lane takes a multiplier."""
         return any(self.is_product(decay) for decay in self.decays)

@@ -34,7 +34,8 @@ def steps_used(readout: Readout, spikes: Spikes) -> IntArray:
     if not readout.early_stop:
         return np.full(samples, steps, np.int64)
     any_spike = spikes.any(axis=2)
-    return np.where(any_spike.any(axis=0), any_spike.argmax(axis=0) + 1, steps)
+    used: IntArray = np.where(any_spike.any(axis=0), any_spike.argmax(axis=0) + 1, steps)
+    return used
 
 
 def readout_scores(readout: Readout, spikes: Spikes, membranes: IntArray | None) -> IntArray:
@@ -48,7 +49,7 @@ def readout_scores(readout: Readout, spikes: Spikes, membranes: IntArray | None)
     weights = step_weights(readout, len(spikes))
     if weights is None:
         assert membranes is not None
-        of_neurons = membranes[-1] if readout.kind == "final_membrane" else membranes.max(axis=0)
+        of_neurons: IntArray = membranes[-1] if readout.kind == "final_membrane" else membranes.max(axis=0)
     elif readout.kind == "spike_count":
         of_neurons = np.add.reduce(spikes, axis=0, dtype=np.int64)
     else:

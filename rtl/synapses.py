@@ -1,5 +1,7 @@
 """The synapse engine: turns events into operations on groups of neurons, with their weights."""
 
+from functools import cache
+
 from amaranth import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import enum, memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -244,6 +246,7 @@ class SynapseEngineModel:
         self.stages = [self.nothing] * (3 if core.value_bits else 2)
         self.state = CLEAR
         self.transitions: set[tuple[int, int]] = set()
+        self.packed = cache(lambda operation: operation.packed(core))
         # A scan's operations but for the flags, made once.
         self.scan = [
             Operation(
@@ -260,7 +263,7 @@ class SynapseEngineModel:
         legal |= {("ADD", "IDLE"), ("BLOCKED", "FIRE"), ("WAIT", "FIRE"), ("WAIT", "BLOCKED")}
         legal |= {("FIRE", state) for state in ("IDLE", "ADD", "WAIT", "BLOCKED")}
         legal |= {("CLEAR", state) for state in ("IDLE", "ADD", "WAIT", "FIRE")}
-        return legal
+        return {pair for pair in legal if self.pause or "WAIT" not in pair}
 
     def settle(self, valid: bool, event: int) -> None:
         """Let the state settle after a clock edge, given the head of the queue."""
@@ -347,6 +350,6 @@ class SynapseEngineModel:
             self.step,
             self.wait,
             self.credits,
-            self.before.packed(self.core),
-            self.apply[0].packed(self.core),
+            self.packed(self.before),
+            self.packed(self.apply[0]),
         )

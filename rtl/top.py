@@ -141,9 +141,8 @@ class AcceleratorModel:
 
     @property
     def _ends_early(self) -> bool:
-        return self.input.ends_early(
-            self.readout.stop, self.readout.windows_done % (1 << IN_FLIGHT_BITS)
-        )
+        stop, decided = self.readout.stop, self.readout.windows_done
+        return stop and self.input.ends_early(stop, decided % (1 << IN_FLIGHT_BITS))
 
     @property
     def s_axis_tready(self) -> bool:

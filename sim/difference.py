@@ -9,6 +9,10 @@ from spikeloom.rtl.probe import Probe
 from spikeloom.rtl.top import Accelerator, AcceleratorModel
 
 
+# Bits of a signal that count as few beside those of all lanes.
+NARROW = 200
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """The first clock edge at which a signal is not as predicted.
@@ -63,10 +67,31 @@ class Observation:
         ends = list(itertools.accumulate(probe.width for _, probe in self.signals))
         self.shifts = [0, *ends[:-1]]
         self.width = ends[-1]
+        self.runs = self._runs()
+
+    def _runs(self) -> list[tuple[slice, list[int], int]]:
+        """Runs of narrow signals and single wide ones: indices, shifts within, shift of the run.
+
+        Joining the narrow ones first keeps the additions of long integers few.
+        """
+        runs: list[tuple[slice, list[int], int]] = []
+        first = 0
+        for index, (_, probe) in enumerate(self.signals):
+            last = index + 1 == len(self.signals)
+            if last or max(probe.width, self.signals[index + 1][1].width) > NARROW:
+                start = self.shifts[first]
+                within = [shift - start for shift in self.shifts[first : index + 1]]
+                runs.append((slice(first, index + 1), within, start))
+                first = index + 1
+        return runs
 
     def expected(self, model: AcceleratorModel) -> int:
         """What the signal must show now, by the model."""
-        return sum(map(operator.lshift, model.values(), self.shifts))
+        values = model.values()
+        return sum(
+            sum(map(operator.lshift, values[signals], within)) << shift
+            for signals, within, shift in self.runs
+        )
 
     def first_difference(
         self, model: AcceleratorModel, cycle: int, expected: int, got: int

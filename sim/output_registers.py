@@ -75,7 +75,7 @@ def _is_plain(cell: dict[str, Any], clock: list[Any]) -> bool:
     if cell["type"] != "TRELLIS_FF":
         return False
     pins, options = cell["connections"], cell["parameters"]
-    return (
+    return bool(
         pins["CLK"] == clock
         and options.get("CLKMUX") == "CLK"
         and options.get("CEMUX", "1").strip() == "1"

@@ -114,7 +114,7 @@ def test_accelerator_takes_a_network_or_says_what_it_lacks(network: Network) -> 
     refusal = Program(network, {}).refusal
     if refusal is None:
         assert len(map_network(network, {}, {})) == len(network.layers)
-        assert all(edge.convolution is edge.pooling is None for edge in network.projections)
+        assert not any(edge.convolution or edge.pooling for edge in network.projections)
     else:
         assert "accelerator" in refusal and "\n" not in refusal
         with pytest.raises(SpikeloomError, match="accelerator"):

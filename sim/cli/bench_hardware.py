@@ -142,7 +142,7 @@ def _cases(args: argparse.Namespace) -> "tuple[Any, ...]":
 def _row(item: "Measured") -> tuple[object, ...]:
     values = item.as_dict()
     cycles, latency = values["cycles"], values["latency"]
-    resources = list(item.resources.values()) or [""] * 4
+    resources: list[object] = [*item.resources.values()] or [""] * 4
     return (
         values["network"],
         values["case"],
