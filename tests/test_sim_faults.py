@@ -266,10 +266,10 @@ states are kept for the next row [folded] => fire.membranes
 - writing, self.written.row, written
 + writing, self.written.row + 1, written
 
-the oldest vector is skipped [folded] => encoder.word, encoder.event, encoder.valid
+a vector takes the place of the oldest one [folded] => encoder.word, encoder.event
 @ VectorQueue.elaborate
-- Mux(pointer == self.places - 1, 0, pointer + 1)
-+ Mux(pointer == self.places - 1, 0, pointer + 1 + (pointer == 2))
+- write.addr.eq(newest)
++ write.addr.eq(oldest)
 
 back-pressure is ignored [folded] => encoder.word, encoder.event, encoder.valid
 @ SpikeEncoder.elaborate

@@ -49,7 +49,7 @@ def with_weights(network: Network, layer: int, weight: IntArray) -> Network:
 
 def changed(values: IntArray, index: Any, by: int) -> IntArray:
     """The numbers with one that is larger by `by`."""
-    other = values.astype(np.int64)
+    other = values.copy()
     other[index] += by
     return other
 
@@ -136,7 +136,7 @@ def test_wrong_decay_multiplier_is_told_with_its_neuron(
 
 def test_flipped_weight_of_a_graded_event_is_told_by_its_product() -> None:
     graded = small_program((6, 5), 2, events=Events(-6, 9))
-    weight = changed(graded.network.projections[0].weight, (3, 2), 1)
+    weight = changed(graded.network.projections[0].weight.astype(np.int64), (3, 2), 1)
     wrong = Program(with_weights(graded.network, 1, weight), graded.lanes, graded.fire_lanes)
     difference = first_difference(graded, wrong)
     assert difference is not None
