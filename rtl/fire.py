@@ -99,6 +99,7 @@ class FireUnit(wiring.Component):
         operation = operation_layout(core)
         self.integrate = Signal(operation)
         self.decide = Signal(operation)
+        self.rested = Signal(operation)
         self.membranes = Signal(core.fire_lanes * self.bits)
         self.written = Signal(operation)
         self.has_current = core.neuron.current_decay is not None
@@ -128,13 +129,23 @@ class FireUnit(wiring.Component):
         deciding = self.decide.kind == Kind.FIRE
         writing = self.written.kind != Kind.NONE
         lanes = core.fire_lanes
+        sending = self.vector_valid
+        sent = self.vector.membrane if core.value_sent_bits else self.vector.spikes
+        ends = Cat(self.vector.scan_end, self.vector.window_end)
         decided = {"lanes": lanes, "place": ("fire.row", core.row_starts)}
         written = {"lanes": lanes, "place": ("fire.write_row", core.row_starts)}
         probes = [
             Probe("fire.row", Mux(deciding, self.decide.row, 0)),
             Probe("fire.membranes", Mux(deciding, self.membranes, 0), **decided),
-            Probe("fire.vector_valid", self.vector_valid),
-            Probe("fire.vector", Mux(self.vector_valid, self.vector.as_value(), 0)),
+            Probe("fire.sending", sending),
+            Probe("fire.sent_row", Mux(sending, self.rested.row, 0)),
+            Probe(
+                "fire.sent",
+                Mux(sending, sent.as_unsigned(), 0),
+                lanes,
+                place=("fire.sent_row", core.row_starts),
+            ),
+            Probe("fire.sent_ends", Mux(sending, ends, 0)),
             Probe("fire.write_enable", writing),
             Probe("fire.write_row", Mux(writing, self.written.row, 0)),
             Probe("fire.states", Mux(writing, self.written_states, 0), **written),
@@ -154,8 +165,8 @@ class FireUnit(wiring.Component):
         ]
         self._store(m)
         currents = self._integrate(m)
-        rested, resting, spent = self._decide(m, currents)
-        self._write(m, rested, resting, spent)
+        rest, spent = self._decide(m, currents)
+        self._write(m, rest, spent)
         return m
 
     def _store(self, m):
@@ -207,14 +218,13 @@ class FireUnit(wiring.Component):
         return signed_lanes(taken, core.fire_lanes)
 
     def _decide(self, m, currents):
-        """Compare, reset, send; gives the operation, a cycle later, its Vr and I, who spiked."""
+        """Compare, reset, send; gives Vr and I and who has spiked, a cycle later."""
         core, neuron = self.core, self.core.neuron
         lanes = core.fire_lanes
         firing = self.decide.kind == Kind.FIRE
         resting = self.decide.window_end
-        rested = Signal(operation_layout(core))
         m.d.sync += [
-            rested.eq(self.decide),
+            self.rested.eq(self.decide),
             self.vector_valid.eq(firing),
             self.vector.scan_end.eq(self.decide.scan_end),
             self.vector.window_end.eq(self.decide.window_end),
@@ -251,7 +261,7 @@ class FireUnit(wiring.Component):
         spent = Signal(lanes)
         if self.single_spike:
             m.d.sync += spent.eq(Mux(resting, 0, spent_before | Cat(spikes)))
-        return rested, rest, spent
+        return rest, spent
 
     def _rest(self, m, resting, value):
         """A state after the reset, 0 at the end of a window."""
@@ -259,9 +269,10 @@ class FireUnit(wiring.Component):
         m.d.sync += rest.eq(Mux(resting, 0, value))
         return rest
 
-    def _write(self, m, rested, rest, spent):
+    def _write(self, m, rest, spent):
         """Saturate, decay and add the bias, and write."""
         core, neuron = self.core, self.core.neuron
+        rested = self.rested
         before, now, spent_now = self.decide, rested, spent
         if core.needs_multiplier:
             saturating, now = Signal.like(rested), Signal.like(rested)

@@ -163,8 +163,14 @@ class FireUnitModel:
     def values(self) -> tuple[int, ...]:
         """Values of the probes."""
         deciding, decided = self.stages[1]
-        vector = self.vector
+        sending, sent = self.stages[2]
         writing, written = self.stages[-1]
         shown = (deciding.row, decided.membranes) if deciding.kind == FIRE else (0, 0)
-        sent = vector is not None, vector or 0
-        return (*shown, *sent, writing.kind != 0, writing.row, *written.stored)
+        vector = (False, 0, 0, 0)
+        if sending.kind == FIRE:
+            ends = sent.vector >> self.flags_shift
+            lanes = sent.vector & ((1 << self.flags_shift) - 1)
+            if self.core.value_sent_bits:
+                lanes = sent.membranes
+            vector = (True, sending.row, lanes, ends)
+        return (*shown, *vector, writing.kind != 0, writing.row, *written.stored)

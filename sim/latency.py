@@ -11,7 +11,6 @@ from spikeloom.compiler.fixed import IntArray
 from spikeloom.compiler.inputs import Spikes
 from spikeloom.compiler.program import Program
 from spikeloom.compiler.readouts import steps_used
-from spikeloom.rtl.synapses import IDLE
 from spikeloom.rtl.top import Accelerator, AcceleratorModel
 from spikeloom.sim.stimulus import Word, input_words
 
@@ -135,7 +134,7 @@ def lower_bound(program: Program, spikes: Spikes) -> IntArray:
 
 def _wait_until_idle(model: AcceleratorModel) -> None:
     """Clock away what follows a reset or the sample before."""
-    while any(layer.engine.state != IDLE for layer in model.layers):
+    while any(not layer.still or layer.encoder.valid for layer in model.layers):
         model.clock(None, False, True)
 
 

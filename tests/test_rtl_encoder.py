@@ -5,97 +5,103 @@ import random
 import pytest
 
 from lockstep import Bench
-from spikeloom.rtl.encoder import WORD, SpikeEncoder
-from spikeloom.rtl.events import event_layout
+from small_programs import small_program
+from spikeloom.rtl.encoder import SpikeEncoder
+from spikeloom.rtl.events import EventCode
 from spikeloom.rtl.probe import Probe
 
-GEOMETRIES = [(1, 1), (2, 2), (10, 10), (16, 16), (17, 17), (70, 70), (7, 3), (40, 20), (70, 33)]
+# Neurons, lanes, fire lanes: one row, one group of several rows, several groups, and filling
+# behind the last neuron of a group and of the layer.
+GEOMETRIES = [
+    *[(1, 1, 1), (2, 2, 2), (16, 16, 16), (20, 20, 8), (7, 3, 3)],
+    *[(7, 3, 1), (40, 20, 7), (9, 5, 2), (12, 4, 3), (33, 16, 16)],
+]
+STEPS = 3
 
 
-def scans(neurons, lanes, densities, seed):
-    """Spike vectors of some scans as (spikes, scan_end), and the events that they stand for."""
+def core_of(neurons, lanes, fire_lanes):
+    return small_program((2, neurons), lanes, fire_lanes, steps=STEPS).cores[0]
+
+
+def scans(core, densities, seed=0):
+    """Vectors of the rows of some scans, and the events that they stand for."""
     generator = random.Random(seed)
-    end = 1 << (event_layout(neurons).size - 1)
+    code = EventCode(core.neurons)
     vectors, events = [], []
-    for density in densities:
-        fired = [n for n in range(neurons) if generator.random() < density]
-        events += [*fired, end]
-        groups = -(-neurons // lanes)
-        for group in range(groups):
-            first = group * lanes
-            spikes = sum(1 << n - first for n in fired if first <= n < first + lanes)
-            vectors.append((spikes, group == groups - 1))
+    for step, density in enumerate(densities):
+        fired = {n for n in range(core.neurons) if generator.random() < density}
+        last = step % STEPS == STEPS - 1
+        events += [*sorted(fired), code.window_end if last else code.end]
+        for row, start in enumerate(core.row_starts):
+            end_of_group = (row // core.parts + 1) * core.lanes
+            lanes = range(start, min(start + core.fire_lanes, end_of_group))
+            spikes = sum(1 << n - start for n in lanes if n in fired)
+            ends = (row == core.rows - 1) << core.fire_lanes | last << (core.fire_lanes + 1)
+            vectors.append(spikes | ends)
     return vectors, events
 
 
-def run(neurons, lanes, vectors, depth=3, offer=0.5, ready=0.5, seed=0):
+def run(core, vectors, places=3, offer=0.5, ready=0.5, seed=0):
     """Send all vectors in lockstep; gives the events and the cycles in which they were taken."""
-    dut = SpikeEncoder(neurons, lanes, depth)
+    dut = SpikeEncoder(core, places)
     model = dut.model()
     generator = random.Random(seed)
     events, times = [], []
 
     def cycles():
-        pending, places, time = list(vectors), depth, 0
+        pending, credits, time = list(vectors), places, 0
         while pending or model.vectors or model.valid:
             # As the synapse engine does it: a vector is only sent where there is a place.
-            vector = pending.pop(0) if pending and places and generator.random() < offer else None
+            vector = pending.pop(0) if pending and credits and generator.random() < offer else None
             taken = generator.random() < ready
-            load = model.loads(taken)
-            release = model.releases(load)
-            places += release - (vector is not None)
-            spikes, scan_end = vector or (0, 0)
+            release = model.releases(taken)
+            credits += release - (vector is not None)
             drive = [
                 (dut.vector_valid, vector is not None),
-                (dut.vector.as_value(), spikes | scan_end << lanes),
+                (dut.vector.as_value(), vector or 0),
                 (dut.o.ready, taken),
             ]
             yield drive, (*model.values(), release)
             if model.valid and taken:
                 events.append(model.event)
                 times.append(time)
-            model.clock(vector, taken, load)
+            model.clock(vector, taken, release)
             time += 1
-        assert places == depth
+        assert credits == places
 
     Bench(dut, [*dut.probes(), Probe("release", dut.release)]).run(cycles())
     return events, times
 
 
-@pytest.mark.parametrize(("neurons", "lanes"), GEOMETRIES)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize(("offer", "ready"), [(1.0, 1.0), (1.0, 0.3), (0.3, 0.9)])
-def test_encoder_equals_its_model_and_sends_each_spike_once_in_order(neurons, lanes, offer, ready):
-    vectors, expected = scans(neurons, lanes, [0.3, 0.0, 1.0, 0.05, 0.6, 0.0, 0.0, 0.2], lanes)
-    events, _ = run(neurons, lanes, vectors, offer=offer, ready=ready, seed=neurons)
+def test_encoder_equals_its_model_and_sends_each_spike_once_in_order(geometry, offer, ready):
+    core = core_of(*geometry)
+    vectors, expected = scans(core, [0.3, 0.0, 1.0, 0.05, 0.6, 0.0, 0.0, 0.2])
+    events, _ = run(core, vectors, offer=offer, ready=ready, seed=core.neurons)
     assert events == expected
 
 
-@pytest.mark.parametrize("depth", [1, 2, 5])
-def test_any_number_of_places_gives_the_same_events(depth):
-    vectors, expected = scans(40, 9, [0.5] * 6, 1)
-    assert run(40, 9, vectors, depth, offer=1.0, ready=0.6)[0] == expected
+@pytest.mark.parametrize("places", [2, 5, 8])
+def test_any_number_of_places_gives_the_same_events(places):
+    core = core_of(20, 10, 3)
+    vectors, expected = scans(core, [0.5] * 6, 1)
+    assert run(core, vectors, places, offer=1.0, ready=0.6)[0] == expected
 
 
-@pytest.mark.parametrize(("neurons", "lanes"), [(10, 10), (70, 70), (70, 35), (64, 16)])
-def test_events_leave_in_successive_cycles(neurons, lanes):
-    """Neither a change of words nor of vectors costs a cycle."""
-    vectors, expected = scans(neurons, lanes, [1.0, 1.0, 1.0], 1)
-    events, times = run(neurons, lanes, vectors, offer=1.0, ready=1.0)
+@pytest.mark.parametrize("geometry", [(10, 10, 10), (20, 20, 7), (20, 5, 2), (32, 16, 16)])
+def test_events_leave_in_successive_cycles(geometry):
+    """A change of vectors costs no cycle, nor does the end of a step."""
+    core = core_of(*geometry)
+    vectors, expected = scans(core, [1.0, 1.0, 1.0])
+    events, times = run(core, vectors, offer=1.0, ready=1.0)
     assert events == expected
     assert times == list(range(times[0], times[0] + len(events)))
 
 
-def test_silent_words_cost_no_cycle():
-    lanes = 5 * WORD
-    spikes = 1 | 1 << (lanes - 1)
-    events, times = run(lanes, lanes, [(spikes, 1), (0, 1), (spikes, 1)], offer=1.0, ready=1.0)
-    end = 1 << (event_layout(lanes).size - 1)
-    assert events == [0, lanes - 1, end, end, 0, lanes - 1, end]
-    assert times == list(range(times[0], times[0] + 7))
-
-
 def test_silent_vector_takes_one_cycle():
-    vectors = [(0b0111, 0), (0, 0), (0, 0), (0b0101, 1)]
-    events, times = run(16, 4, vectors, depth=4, offer=1.0, ready=1.0)
-    assert events == [0, 1, 2, 12, 14, 16]
+    core = core_of(16, 4, 4)
+    vectors = [0b0111, 0, 0, 0b0101 | 1 << 4]
+    events, times = run(core, vectors, places=4, offer=1.0, ready=1.0)
+    assert events == [0, 1, 2, 12, 14, EventCode(16).end]
     assert [time - times[0] for time in times] == [0, 1, 2, 5, 6, 7]

@@ -1,88 +1,174 @@
-"""The input of the host port against its model: legal and malformed words."""
+"""The input of the host port against its model: legal and malformed words, early ends, samples."""
 
 import random
 
 import pytest
+from amaranth import Mux
 
 from lockstep import Bench
-from spikeloom.rtl.events import event_word, event_word_bits
-from spikeloom.rtl.host_port import EventInput
+from small_programs import small_program
+from spikeloom.compiler.ir import Events
+from spikeloom.rtl.events import EventCode, WordFormat
+from spikeloom.rtl.host_port import IN_FLIGHT_BITS, EventInput
 from spikeloom.rtl.probe import Probe
 
+SIGNED, GRADED = Events(lowest=-1), Events(-5, 90)
 
-def run(inputs, steps, words):
-    """Send (word, last) pairs in lockstep; gives the model and the events that come out.
 
-    A word of None is a cycle without one. The block behind is ready in two cycles of three.
+def core_of(inputs, steps, events=None):
+    return small_program((inputs, 2), steps=steps, events=events).cores[0]
+
+
+def run(core, words, ready=0.67, begin_ready=1.0, decisions=(), patience=20_000):
+    """Send (word, last) pairs in lockstep; gives the model, the events, and where samples begin.
+
+    A word of None is a cycle without one. The block behind and the readout are ready in a share of
+    the cycles. `decisions` are (sample, number of words taken): from then on, until the sample's
+    last word, the sample is said to be decided.
     """
-    dut = EventInput(inputs, steps)
+    dut = EventInput(core)
     model = dut.model()
     generator = random.Random(0)
-    events = []
+    events, begins = [], []
 
     def cycles():
-        pending = [*words, (None, False)]
-        while pending:
-            (word, last), ready = pending[0], generator.random() < 0.67
-            offered = word or 0
-            end = offered >> (event_word_bits(inputs) - 1)
-            legal = word is not None and bool(end or word < inputs)
-            event = model.end_event if end else offered & (model.end_event - 1)
+        pending, taken = [*words, (None, False)], 0
+        stops = dict(decisions)
+        for _ in range(patience):
+            if not pending:
+                return
+            word, last = pending[0]
+            queue_ready, may_begin = generator.random() < ready, generator.random() < begin_ready
+            decided = model.samples_done
+            stop = decided in stops and taken >= stops[decided]
+            ends = model.ends_early(stop, decided % (1 << IN_FLIGHT_BITS))
+            takes = model.ready(queue_ready, may_begin, ends)
             drive = [
                 (dut.valid, word is not None),
-                (dut.word, offered),
+                (dut.word, word or 0),
                 (dut.last, last),
-                (dut.o.ready, ready),
+                (dut.o.ready, queue_ready),
+                (dut.begin_ready, may_begin),
+                (dut.stop, stop),
+                (dut.decided, decided),
             ]
-            yield drive, (*model.values(), ready, legal, event)
-            if word is not None and not ready:
-                continue
-            pending.pop(0)
-            if word is not None:
-                became = model.clock(word, last)
-                assert became == (event if legal else None)
-                events.extend([event] if legal else [])
+            begin = takes and word is not None and not model.begun
+            before = model.values()
+            event = None
+            if ends and queue_ready:
+                event = model.end_early()
+            elif word is not None and takes:
+                if begin:
+                    begins.append(taken)
+                event = model.clock(word, last)
+                taken += 1
+            if not (ends or (word is not None and not takes)):
+                pending.pop(0)
+            yield drive, (*before, takes, begin, event is not None, event or 0)
+            if event is not None:
+                events.append(event)
+        raise AssertionError("words are left")
 
+    gives = dut.o.valid & dut.o.ready
     probes = [
         *dut.probes(),
         Probe("ready", dut.ready),
-        Probe("valid", dut.o.valid),
-        Probe("event", dut.o.payload.as_value()),
+        Probe("begin", dut.begin),
+        Probe("gives", gives),
+        Probe("event", Mux(gives, dut.o.payload.as_value(), 0)),
     ]
     Bench(dut, probes).run(cycles())
-    return model, events
+    return model, events, begins
 
 
-@pytest.mark.parametrize(("inputs", "steps"), [(1, 1), (2, 3), (5, 4), (64, 2), (40_000, 3)])
-def test_legal_words_become_events_without_an_error(inputs, steps):
-    generator = random.Random(inputs)
-    words, expected = [], []
-    end = 1 << max(1, (inputs - 1).bit_length())
-    for _ in range(3):
+def legal_words(core, samples, seed=0):
+    """Random samples as words with pauses among them, and the events that they become."""
+    generator = random.Random(seed)
+    form, code = (kind(core.inputs, core.value_bits) for kind in (WordFormat, EventCode))
+    values = [value for value in range(core.lowest, core.highest + 1) if value]
+    steps = 1 if core.constant else core.steps
+    words, events = [], []
+    for _ in range(samples):
         for step in range(steps):
-            addresses = generator.sample(range(inputs), min(inputs, generator.randrange(6)))
-            words += [(event_word(inputs, address), False) for address in addresses]
+            addresses = generator.sample(
+                range(core.inputs), min(core.inputs, generator.randrange(6))
+            )
+            given = [(address, generator.choice(values)) for address in addresses]
+            words += [(form.word(*event), False) for event in given]
             words += [(None, generator.random() < 0.5)] * generator.randrange(3)
-            words.append((event_word(inputs, None), step == steps - 1))
-            expected += [*addresses, end]
-    model, events = run(inputs, steps, words)
+            words.append((form.end, step == steps - 1))
+            events += [code.event(*event) for event in given]
+            events.append(code.window_end if step == steps - 1 else code.end)
+    return words, events
+
+
+@pytest.mark.parametrize("given", [Events(), SIGNED, GRADED], ids=str)
+@pytest.mark.parametrize(("inputs", "steps"), [(1, 1), (2, 3), (5, 4), (64, 2), (40_000, 3)])
+def test_legal_words_become_events_without_an_error(inputs, steps, given):
+    core = core_of(inputs, steps, given)
+    words, expected = legal_words(core, 3, inputs)
+    model, events, begins = run(core, words, begin_ready=0.5)
     assert events == expected
     assert not model.error
-    assert model.steps_done == 3 * steps
+    assert (model.samples_done, len(begins)) == (3, 3)
+
+
+def test_constant_input_has_one_end_per_sample():
+    core = core_of(5, 4, Events(-14, 90, constant=True))
+    words, expected = legal_words(core, 4)
+    model, events, begins = run(core, words)
+    assert events == expected
+    assert not model.error
+    assert events.count(EventCode(5, core.value_bits).window_end) == len(begins) == 4
 
 
 @pytest.mark.parametrize("address", [5, 6, 7, 8, 0x4000, 0x7FFF])
 def test_address_out_of_range_is_dropped_and_sets_the_error(address):
-    end = event_word(5, None)
-    model, events = run(5, 2, [(1, False), (address, False), (4, False), (end, False), (end, True)])
-    assert events == [1, 4, 8, 8]
+    core = core_of(5, 2)
+    code = EventCode(5)
+    words = [(1, False), (address, False), (4, False), (0x8000, False), (0x8000, True)]
+    model, events, _ = run(core, words)
+    assert events == [1, 4, code.end, code.window_end]
     assert model.error
 
 
 def test_address_is_compared_in_its_whole_width():
-    model, events = run(40_000, 1, [(40_000, False), (39_999, False), (1 << 31, True)])
-    assert events == [39_999, 1 << 16]
+    core = core_of(40_000, 1)
+    model, events, _ = run(core, [(40_000, False), (39_999, False), (1 << 31, True)])
+    assert events == [39_999, EventCode(40_000).window_end]
     assert model.error
+
+
+@pytest.mark.parametrize(
+    ("given", "legal", "illegal"),
+    [
+        (SIGNED, [-1, 0, 1], [-2]),
+        (Events(0, 5, 2.0), [0, 1, 5], [-1, -8, 6, 7]),
+        (GRADED, [-5, 0, 90], [-6, -128, 91, 127]),
+        (Events(-7, 0), [-7, 0], [-8, 1, 7]),
+    ],
+    ids=str,
+)
+def test_value_out_of_range_is_dropped_and_sets_the_error(given, legal, illegal):
+    core = core_of(5, 1, given)
+    form, code = (kind(core.inputs, core.value_bits) for kind in (WordFormat, EventCode))
+    last = (form.end, True)
+    model, events, _ = run(core, [*((form.word(3, value), False) for value in legal), last])
+    assert not model.error
+    assert events == [*(code.event(3, value) for value in legal), code.window_end]
+    for value in illegal:
+        model, events, _ = run(core, [(form.word(3, value), False), last])
+        assert model.error
+        assert events == [code.window_end]
+
+
+def test_bits_above_the_value_must_be_0():
+    core = core_of(5, 1, SIGNED)
+    form = WordFormat(5, core.value_bits)
+    bit = 1 << (form.address_bits + form.value_bits)
+    model, events, _ = run(core, [(form.word(3, 1) | bit, False), (form.end, True)])
+    assert model.error
+    assert len(events) == 1
 
 
 @pytest.mark.parametrize(
@@ -94,26 +180,87 @@ def test_address_is_compared_in_its_whole_width():
     ],
 )
 def test_last_in_a_wrong_place_sets_the_error_and_keeps_the_steps(words):
-    model, events = run(5, 2, words)
+    model, events, _ = run(core_of(5, 2), words)
+    ends = iter([EventCode(5).end, EventCode(5).window_end])
     assert model.error
-    assert events == [8 if word == 0x8000 else word for word, _ in words]
-    assert (model.step, model.steps_done) == (0, 2)
+    assert events == [next(ends) if word == 0x8000 else word for word, _ in words]
+    assert (model.step, model.samples_done) == (0, 1)
 
 
-def test_random_words_are_treated_as_the_model_says():
+@pytest.mark.parametrize("given", [Events(), GRADED], ids=str)
+def test_random_words_are_treated_as_the_model_says(given):
     generator = random.Random(3)
+    core = core_of(9, 3, given)
     words = [
-        (generator.choice([0x8000, 0x8001, 0xFFFF, *range(12)]), generator.random() < 0.2)
+        (generator.choice([0x8000, 0x8001, 0xFFFF, *range(0x400)]), generator.random() < 0.2)
         for _ in range(400)
     ]
-    model, events = run(9, 3, words)
+    model, events, _ = run(core, words, begin_ready=0.6)
     assert model.error
-    assert len(events) == sum(word >= 0x8000 or word < 9 for word, _ in words)
+    assert 3 < len(events) < 400
 
 
-def test_widest_word_is_taken_only_for_many_inputs():
-    assert event_word_bits(1 << 15) == 16
-    assert event_word_bits((1 << 15) + 1) == 32
-    assert event_word(1 << 15, None) == 0x8000
-    assert event_word(40_000, None) == 1 << 31
-    assert event_word(40_000, 39_999) == 39_999
+@pytest.mark.parametrize("ready", [0.2, 1.0])
+@pytest.mark.parametrize("after", [1, 2, 4, 5, 7])
+def test_decided_sample_ends_its_window_at_once_and_the_rest_of_it_is_dropped(after, ready):
+    core, end = core_of(5, 3), WordFormat(5).end
+    sample = [
+        (1, False),
+        (end, False),
+        (2, False),
+        (3, False),
+        (end, False),
+        (4, False),
+        (end, True),
+    ]
+    code = EventCode(5)
+    whole = [1, code.end, 2, 3, code.end, 4, code.window_end]
+    model, events, begins = run(core, sample * 3, ready, decisions=[(1, 7 + after)])
+    # Of the sample that has been decided behind its last word, nothing is left to drop.
+    cut = [*whole[:after], code.window_end] if after < 7 else whole
+    assert events == [*whole, *cut, *whole]
+    assert begins == [0, 7, 14]
+    assert not model.error
+    assert (model.samples_done, model.step) == (3, 0)
+
+
+def test_malformed_word_in_what_is_dropped_still_sets_the_error():
+    core, end = core_of(5, 2), WordFormat(5).end
+    words = [
+        (1, False),
+        (end, False),
+        (6, False),
+        (end, True),
+        (2, False),
+        (end, False),
+        (end, True),
+    ]
+    model, events, _ = run(core, words, decisions=[(0, 1)])
+    code = EventCode(5)
+    assert events == [1, code.window_end, 2, code.end, code.window_end]
+    assert model.error
+
+
+def test_sample_waits_until_it_may_begin_and_is_not_held_up_later():
+    core, end = core_of(5, 2), WordFormat(5).end
+    sample = [(1, False), (end, False), (end, True)]
+    model, events, begins = run(core, sample * 4, ready=1.0, begin_ready=0.05)
+    assert begins == [0, 3, 6, 9]
+    assert len(events) == 12
+    assert model.samples_done == 4
+
+
+def test_samples_are_numbered_modulo_what_their_number_holds():
+    core = core_of(2, 1)
+    model, _, _ = run(core, [(WordFormat(2).end, True)] * 35, ready=1.0)
+    assert (model.samples_done, model.sample) == (35, 35 - (1 << IN_FLIGHT_BITS))
+
+
+def test_word_is_as_wide_as_its_address_and_value_need():
+    assert WordFormat(1 << 15).bits == 16
+    assert WordFormat((1 << 15) + 1).bits == 32
+    assert WordFormat(1 << 8, 7).bits == 16
+    assert WordFormat(1 << 8, 8).bits == 32
+    assert WordFormat(40_000).end == 1 << 31
+    assert WordFormat(40_000).word(39_999) == 39_999
+    assert WordFormat(6, 4).word(5, -3) == 5 | 0b1101 << 3

@@ -7,173 +7,214 @@ import pytest
 from amaranth import Mux
 
 from lockstep import Bench
-from networks import LayerOptions, random_network
-from spikeloom.compiler.program import Program
+from networks import LayerOptions
+from small_programs import small_program
+from spikeloom.compiler.ir import Events
+from spikeloom.rtl.events import EventCode
+from spikeloom.rtl.operations import Kind, Operation
 from spikeloom.rtl.probe import Probe
-from spikeloom.rtl.synapses import (
-    Activity,
-    Kind,
-    SynapseEngine,
-    SynapseEngineModel,
-    weight_words,
-)
+from spikeloom.rtl.synapses import Activity, SynapseEngine, product_bits, weight_words
 
 ADD, FIRE, CLEAR = Kind.ADD.value, Kind.FIRE.value, Kind.CLEAR.value
 
-
-def core_of(inputs=6, neurons=7, lanes=3, steps=3, weight_bits=5):
-    layer = LayerOptions(weight_bits=weight_bits)
-    network = random_network(4, [inputs, neurons], steps, [layer])
-    return Program(network, {"layer1": lanes}).cores[0]
+# The end of a time step in a list of events.
+END = None
+VALUED = Events(-5, 100)
 
 
-def probes_of(dut):
-    adding = dut.apply.kind == Kind.ADD
-    return [
-        *dut.probes(),
-        Probe("ready", dut.i.ready),
-        Probe("weights", Mux(adding, dut.weights, 0)),
-    ]
-
-
-def values_of(core, model):
-    weights = weight_words(core)[model.apply_row] if model.apply[0] == ADD else 0
-    return (*model.values(), model.takes, weights)
-
-
-def drive(dut, valid, event, release):
-    return [
-        (dut.i.valid, valid),
-        (dut.i.payload.as_value(), event),
-        (dut.release, release),
-    ]
+def core_of(neurons=7, lanes=3, fire_lanes=2, inputs=6, steps=3, events=None, weight_bits=5):
+    options = LayerOptions(weight_bits=weight_bits)
+    sizes = (inputs, neurons)
+    return small_program(
+        sizes, lanes, fire_lanes, steps=steps, events=events, options=options
+    ).cores[0]
 
 
 def event_list(core, generator, steps, share=0.5):
-    """Events of some time steps in order; None is the end of a step."""
+    """(address, value) of the events of some time steps in order, END at the end of each."""
+    values = [value for value in range(core.lowest, core.highest + 1) if value]
     events = []
     for _ in range(steps):
-        events += [n for n in range(core.inputs) if generator.random() < share]
-        events.append(None)
+        addresses = [n for n in range(core.inputs) if generator.random() < share]
+        events += [(address, generator.choice(values)) for address in addresses]
+        events.append(END)
     return events
 
 
-def run(core, events, latency=3, credits=2, valid=0.7, release=0.4, seed=0):
+def coded(core, events):
+    """The events as integers."""
+    code, step = EventCode(core.inputs, core.value_bits), 0
+    steps = 1 if core.constant else core.steps
+    integers = []
+    for event in events:
+        if event is END:
+            integers.append(code.window_end if step % steps == steps - 1 else code.end)
+            step += 1
+        else:
+            integers.append(code.event(*event))
+    return integers
+
+
+def weights_of(core, row, value):
+    """What the engine gives the lanes: a row of weights times a value."""
+    bits = product_bits(core)
+    return sum(
+        (int(weight) * value & ((1 << bits) - 1)) << (bits * lane)
+        for lane, weight in enumerate(core.weight_table[row])
+    )
+
+
+def run(core, events, pause=3, credits=4, valid=0.7, release=0.4, seed=0):
     """Send all events in lockstep; gives the model, its operations and states, cycle by cycle."""
-    dut = SynapseEngine(core, latency, credits)
+    dut = SynapseEngine(core, pause, credits)
     model = dut.model()
     generator = random.Random(seed)
     operations, states = [], []
-    end = 1 << model.address_bits
 
     def cycles():
         position, held = 0, False
-        while position < len(events) or model.fetch[0] or model.apply[0] or model.wait:
+        integers = coded(core, events)
+        while position < len(events) or any(stage is not model.nothing for stage in model.stages):
             held = held or (position < len(events) and generator.random() < valid)
-            event = events[position] if held else 0
-            event = end if event is None else event
+            event = integers[position] if held else 0
             freed = model.credits < credits and generator.random() < release
             model.settle(held, event)
-            yield drive(dut, held, event, freed), values_of(core, model)
-            operations.append((model.apply, model.apply_row))
+            operation, row, value = model.apply
+            weights = weights_of(core, row, value) if operation.kind == ADD else 0
+            drive = [
+                (dut.i.valid, held),
+                (dut.i.payload.as_value(), event),
+                (dut.release, freed),
+            ]
+            yield drive, (*model.values(), model.takes, weights)
+            operations.append(model.apply)
             states.append(model.state)
             taken = held and model.takes
             model.clock(event, freed)
             if taken:
                 position, held = position + 1, False
 
-    Bench(dut, probes_of(dut)).run(cycles())
+    adding = dut.apply.kind == Kind.ADD
+    probes = [Probe("ready", dut.i.ready), Probe("weights", Mux(adding, dut.weights, 0))]
+    Bench(dut, [*dut.probes(), *probes]).run(cycles())
     return model, operations, states
 
 
-GEOMETRIES = [(6, 7, 7, 3), (6, 7, 3, 3), (6, 7, 1, 2), (1, 1, 1, 1), (5, 12, 4, 1), (17, 4, 2, 5)]
+def scan(core, kind, window_end, window_start=0):
+    """The operations of a scan."""
+    return [
+        Operation(
+            kind, *divmod(row, core.parts), row, row == core.rows - 1, window_end, window_start
+        )
+        for row in range(core.rows)
+    ]
 
 
-@pytest.mark.parametrize(("inputs", "neurons", "lanes", "steps"), GEOMETRIES)
-@pytest.mark.parametrize("latency", [1, 3])
-def test_engine_equals_its_model_and_visits_every_group_in_order(
-    inputs, neurons, lanes, steps, latency
-):
-    core = core_of(inputs, neurons, lanes, steps)
-    events = event_list(core, random.Random(lanes), 3 * steps)
-    _, operations, _ = run(core, events, latency)
-    groups = range(core.groups)
-    expected = [(CLEAR, group, group == core.groups - 1, 1) for group in groups]
-    rows = []
-    step = 0
+# Neurons, lanes, fire lanes, inputs, steps.
+GEOMETRIES = [
+    *[(7, 7, 7, 6, 3), (7, 7, 2, 6, 3), (7, 3, 2, 6, 3), (7, 1, 1, 6, 2)],
+    *[(1, 1, 1, 1, 1), (12, 4, 2, 5, 1), (4, 2, 2, 17, 5)],
+]
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("given", [Events(), Events(lowest=-1), VALUED], ids=str)
+def test_engine_equals_its_model_and_visits_every_group_and_row_in_order(geometry, given):
+    core = core_of(*geometry, events=given)
+    events = event_list(core, random.Random(core.lanes), 2 * core.steps + 1)
+    _, operations, _ = run(core, events, pause=2)
+    expected, step = [(operation, 0, 0) for operation in scan(core, CLEAR, 1)], 0
     for event in events:
-        if event is None:
-            window_end = step % steps == steps - 1
-            expected += [(FIRE, group, group == core.groups - 1, window_end) for group in groups]
+        if event is END:
+            window_end = step % core.steps == core.steps - 1
+            expected += [(operation, 0, 0) for operation in scan(core, FIRE, window_end)]
             step += 1
         else:
-            expected += [(ADD, group, 0, 0) for group in groups]
-            rows += [event * core.groups + group for group in groups]
-    assert [operation for operation, _ in operations if operation[0]] == expected
-    assert [row for operation, row in operations if operation[0] == ADD] == rows
+            address, value = event
+            expected += [
+                (Operation(ADD, group), address * core.groups + group, value)
+                for group in range(core.groups)
+            ]
+    assert [item for item in operations if item[0].kind] == expected
 
 
-@pytest.mark.parametrize("latency", [1, 3])
-@pytest.mark.parametrize("lanes", [1, 3, 7])
-def test_step_takes_a_cycle_per_event_and_group_plus_the_write_back(latency, lanes):
-    core = core_of(lanes=lanes)
-    events = event_list(core, random.Random(5), 6)
-    # As many credits as scans have groups: the encoder never holds anything up.
-    _, operations, _ = run(core, events, latency, 6 * core.groups, valid=1.0, release=0.0)
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("lanes", [7, 3])
+def test_constant_input_comes_once_and_is_scanned_in_every_step(lanes, steps):
+    core = core_of(7, lanes, events=Events(-14, 90, constant=True), steps=steps)
+    events = event_list(core, random.Random(1), 2)
+    _, operations, _ = run(core, events)
+    window = [
+        operation
+        for step in range(steps)
+        for operation in scan(core, FIRE, int(step == steps - 1), int(step == 0))
+    ]
+    scans = [operation for operation, _, _ in operations if operation.kind == FIRE]
+    assert scans == 2 * window
+    adds = sum(operation.kind == ADD for operation, _, _ in operations)
+    assert adds == core.groups * sum(event is not END for event in events)
+
+
+@pytest.mark.parametrize("pause", [0, 1, 5])
+@pytest.mark.parametrize(("lanes", "fire_lanes"), [(1, 1), (3, 2), (7, 2), (7, 7)])
+def test_step_takes_a_cycle_per_event_and_group_and_one_per_row(pause, lanes, fire_lanes):
+    core = core_of(7, lanes, fire_lanes)
+    events = event_list(core, random.Random(5), 8, 0.2)
+    # As many credits as there are rows: whoever takes the vectors never holds anything up.
+    _, operations, _ = run(core, events, pause, 8 * core.rows, valid=1.0, release=0.0)
     ends = [
         cycle
-        for cycle, ((kind, _, scan_end, _), _) in enumerate(operations)
-        if kind == FIRE and scan_end
+        for cycle, (operation, _, _) in enumerate(operations)
+        if operation.kind == FIRE and operation.scan_end
     ]
     counts = [0]
     for event in events:
-        if event is None:
+        if event is END:
             counts.append(0)
         else:
             counts[-1] += 1
     took = [after - before for before, after in pairwise(ends)]
-    assert took == [(count + 1) * core.groups + latency for count in counts[1:-1]]
+    assert took == [core.rows + max(count * core.groups, pause) for count in counts[1:-1]]
 
 
-@pytest.mark.parametrize("latency", [1, 3])
-@pytest.mark.parametrize("lanes", [1, 4, 7])
-def test_operation_never_meets_the_write_of_an_earlier_one(latency, lanes):
-    """The memory is read in `fetch`, and written one cycle (ADD) or `latency` cycles later."""
-    core = core_of(lanes=lanes)
-    _, operations, _ = run(core, event_list(core, random.Random(6), 9), latency, valid=1.0)
-    pending = {}
-    for cycle, ((kind, group, _, _), _) in enumerate(operations):
-        if not kind:
-            continue
-        # An operation in `apply` in this cycle was read in the cycle before; registers (one
-        # group) are read in `apply` itself.
-        read = cycle if core.groups == 1 else cycle - 1
-        assert pending.get(group, -1) < read
-        pending[group] = cycle if kind == ADD else cycle + latency
-    writes = [
-        cycle + (0 if kind == ADD else latency)
-        for cycle, ((kind, *_), _) in enumerate(operations)
-        if kind
-    ]
-    assert len(set(writes)) == len(writes), "two operations write at once"
+@pytest.mark.parametrize("pause", [0, 1, 5])
+def test_row_comes_again_no_sooner_than_the_pause_allows(pause):
+    core = core_of(7, 3, 3)
+    _, operations, _ = run(core, [END] * 6, pause, 6 * core.rows, valid=1.0)
+    seen = {}
+    for cycle, (operation, _, _) in enumerate(operations):
+        if operation.kind in (FIRE, CLEAR):
+            assert cycle - seen.get(operation.row, -99) >= core.rows + pause
+            seen[operation.row] = cycle
 
 
 def test_scan_without_a_credit_waits():
-    core = core_of(neurons=3, lanes=1)
-    _, operations, states = run(core, [None, None], credits=2, valid=1.0, release=0.1, seed=2)
+    core = core_of(3, 1, 1)
+    _, operations, states = run(core, [END, END], credits=2, valid=1.0, release=0.1, seed=2)
     assert Activity.BLOCKED.value in states
-    assert sum(kind == FIRE for (kind, *_), _ in operations) == 6
+    assert sum(operation.kind == FIRE for operation, _, _ in operations) == 6
 
 
 def test_every_state_and_every_legal_transition_is_seen():
-    core = core_of()
-    seen = set()
-    for seed, valid in enumerate([0.9, 0.1, 0.9, 0.1]):
-        events = event_list(core, random.Random(seed), 40, 0.3)
-        model, _, _ = run(core, events, credits=2, valid=valid, release=0.3, seed=seed)
-        names = SynapseEngineModel.STATES
-        seen |= {(names[before], names[after]) for before, after in model.transitions}
-    assert seen == model.legal_transitions
+    core = core_of(7, 3, 3)
+    seen, legal = set(), set()
+    for seed, valid in enumerate([0.9, 0.1, 0.9, 1.0]):
+        for pause in (0, 5):
+            events = event_list(core, random.Random(seed), 25, 0.2)
+            model, _, _ = run(core, events, pause, 3, valid=valid, release=0.3, seed=seed)
+            seen |= {(model.STATES[a], model.STATES[b]) for a, b in model.transitions}
+            legal = model.legal_transitions
+    assert seen == legal
+
+
+@pytest.mark.parametrize(
+    ("given", "bits"), [(Events(), 5), (Events(lowest=-1), 6), (Events(-1, 0), 6), (VALUED, 13)]
+)
+def test_product_of_the_smallest_weight_and_any_value_fits(given, bits):
+    core = core_of(events=given)
+    assert product_bits(core) == bits
+    assert abs(-16 * core.lowest) < 1 << (bits - 1)
+    assert -16 * core.highest >= -(1 << (bits - 1))
 
 
 def test_weight_words_hold_the_weights_lane_by_lane():

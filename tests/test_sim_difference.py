@@ -17,8 +17,9 @@ from spikeloom.sim.difference import Difference, Observation
 from spikeloom.sim.stimulus import input_words
 
 SAMPLES = 3
-# The first layer is folded, so that its membranes lie in a memory; the second one is not.
+# The first layer is folded, so that its sums lie in a memory; the second one is not.
 LANES = {"layer1": 3}
+FIRE_LANES = {"layer1": 2}
 
 
 def small_network() -> Network:
@@ -26,7 +27,7 @@ def small_network() -> Network:
 
 
 def accelerator(probe: bool = True) -> Accelerator:
-    return Accelerator(Program(small_network(), LANES), probe)
+    return Accelerator(Program(small_network(), LANES, FIRE_LANES), probe)
 
 
 def cycles(model: AcceleratorModel, seed: int = 0) -> Iterator[int]:
@@ -70,7 +71,7 @@ def test_without_probes_only_the_ports_are_seen() -> None:
     observation = Observation(accelerator(probe=False))
     assert {block for block, _ in observation.signals} == {"port"}
     model = accelerator(probe=False).model()
-    assert observation.expected(model).bit_length() <= observation.width == 1 + 1 + 16 + 1 + 1
+    assert observation.expected(model).bit_length() <= observation.width == 1 + 1 + 32 + 1 + 1
 
 
 def test_any_flipped_bit_is_found_in_its_signal() -> None:
@@ -106,10 +107,30 @@ def test_first_signal_of_the_pipeline_and_lowest_lane_are_named() -> None:
     found = observation.first_difference(model, 0, expected, got)
     assert (found.layer, found.signal) == ("input", "input.step")
     names = [probe.name for _, probe in observation.signals]
-    shift = observation.shifts[names.index("neurons.membranes")]
-    wrong = expected ^ (1 << shift + 32) ^ (1 << shift + 16)
+    index = names.index("lanes.sums")
+    shift, bits = observation.shifts[index], observation.signals[index][1].lane_bits
+    wrong = expected ^ (1 << shift + 2 * bits) ^ (1 << shift + bits)
     found = observation.first_difference(model, 0, expected, wrong)
-    assert (found.layer, found.signal, found.neuron) == ("layer2", "neurons.membranes", 1)
+    assert (found.layer, found.signal, found.neuron) == ("layer2", "lanes.sums", 1)
+
+
+def test_lane_of_a_row_is_told_as_the_neuron_that_it_works_on() -> None:
+    model = accelerator().model()
+    observation = Observation(accelerator())
+    core = model.layers[0].fire.core
+    names = [(block, probe.name) for block, probe in observation.signals]
+    index = names.index(("layer1", "fire.membranes"))
+    seen = set()
+    for cycle in cycles(model):
+        row = model.layers[0].fire.values()[0]
+        for lane in range(core.fire_lanes):
+            expected = observation.expected(model)
+            bit = observation.shifts[index] + lane * observation.signals[index][1].lane_bits
+            found = observation.first_difference(model, cycle, expected, expected ^ 1 << bit)
+            seen.add((row, lane, found.neuron))
+    # Seven neurons on three lanes, of which two at a time fire: a group's second row has one.
+    places = [(0, 0), (0, 1), (1, 0), (2, 0), (2, 1), (3, 0), (4, 0)]
+    assert seen >= {(*place, neuron) for neuron, place in enumerate(places)}
 
 
 def changed(layer: int, neuron: int, source: int, bit: int) -> Network:
@@ -125,7 +146,7 @@ def changed(layer: int, neuron: int, source: int, bit: int) -> Network:
 def first_difference(wrong: Network, seed: int) -> Difference | None:
     """Between the small network and another one, both as models."""
     model = accelerator().model()
-    other = Accelerator(Program(wrong, LANES), probe=True).model()
+    other = Accelerator(Program(wrong, LANES, FIRE_LANES), probe=True).model()
     observation = Observation(accelerator())
     for cycle, _ in zip(cycles(model, seed), cycles(other, seed), strict=False):
         expected, got = observation.expected(model), observation.expected(other)
@@ -139,7 +160,7 @@ def test_flipped_bit_of_a_weight_in_memory_is_told_with_its_neuron_and_step(neur
     spikes = random_spikes(small_network(), SAMPLES, 0.5, neuron)
     found = first_difference(changed(0, neuron, source=4, bit=3), neuron)
     assert found is not None
-    assert (found.layer, found.signal) == ("layer1", "neurons.write_data")
+    assert (found.layer, found.signal) == ("layer1", "lanes.write_data")
     assert found.neuron == neuron
     assert abs(found.expected - found.got) == 8
     # The first event of input 4 shows it.
@@ -153,15 +174,15 @@ def test_flipped_bit_of_a_weight_in_registers_is_told_with_its_neuron(neuron: in
     source = int(reference.run(small_network(), spikes).spikes["layer1"].any((0, 1)).argmax())
     found = first_difference(changed(1, neuron, source, bit=0), 5)
     assert found is not None
-    assert (found.layer, found.signal) == ("layer2", "neurons.membranes")
+    assert (found.layer, found.signal) == ("layer2", "lanes.sums")
     assert found.neuron == neuron
     assert abs(found.expected - found.got) == 1
 
 
 def test_difference_is_one_line_and_json() -> None:
-    found = Difference(7, 1, 2, "layer1", 5, "neurons.spikes", 1, 0)
+    found = Difference(7, 1, 2, "layer1", 5, "fire.membranes", 1, 0)
     assert str(found) == (
-        "cycle 7, sample 1, step 2, layer layer1, neuron 5, signal neurons.spikes: "
+        "cycle 7, sample 1, step 2, layer layer1, neuron 5, signal fire.membranes: "
         "expected 1, got 0"
     )
     assert json.loads(json.dumps(found.as_dict())) == found.as_dict()

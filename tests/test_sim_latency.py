@@ -100,6 +100,9 @@ def test_bound_is_the_work_of_the_busiest_core(program: Program) -> None:
     assert lower_bound(program, spikes).tolist() == [2 * 4, 2 * (4 + 2)]
     wide = program.with_lanes({"hidden": 3, "out": 2})
     assert lower_bound(wide, spikes).tolist() == [4, 4 + 3]
+    # A scan of one neuron at a time takes three cycles.
+    narrow = Program(program.network, {"hidden": 3}, {"hidden": 1})
+    assert lower_bound(narrow, spikes).tolist() == [3 * 4, 3 * 4 + 2]
 
 
 def test_no_sample_is_faster_than_its_bound(program: Program, spikes: Spikes) -> None:

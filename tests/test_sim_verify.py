@@ -194,7 +194,7 @@ def test_wrong_threshold_is_told_by_its_place(simulator: str, tmp_path: Path) ->
     wrong = tmp_path / "wrong.v"
     wrong.write_text(to_verilog(with_other_threshold(program), probe=True))
     spikes = random_spikes(program.network, 3, 0.4)
-    place = r"at cycle \d+, sample \d, step \d, layer layer2, neuron 3, signal neurons\.\w+: "
+    place = r"at cycle \d+, sample \d, step \d, layer layer2, neuron 3, signal fire\.\w+: "
     with pytest.raises(VerificationMismatch, match=place + r"expected -?\d+, got -?\d+") as caught:
         verify(program, spikes, tmp_path / "out", simulator=simulator, verilog=wrong)
     assert caught.value.__notes__ == ["--waves keeps the waveform"]
@@ -219,7 +219,7 @@ def test_command_ends_with_2_at_a_mismatch_and_keeps_the_waveform(
     assert captured.out == ""
     error, note = captured.err.splitlines()
     assert error.startswith(f"spikeloom: error: the RTL in {simulator} differs from the model at")
-    assert "layer layer1, neuron 5, signal neurons.write_data: expected" in error
+    assert "layer layer1, neuron 5, signal lanes.write_data: expected" in error
     assert note.startswith(f"the waveform is in {out}, around ")
     assert [
         path for path in out.iterdir() if path.suffix in (".fst", ".vcd") and path.stat().st_size

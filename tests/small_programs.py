@@ -1,0 +1,68 @@
+"""Small programs with chosen features: for tests of single blocks, and for planted faults."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from networks import LayerOptions, random_network
+from spikeloom.compiler.fixed import Decay
+from spikeloom.compiler.ir import Events, FixedNeuron, Network, Readout
+from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
+from spikeloom.compiler.program import Program
+from spikeloom.compiler.readouts import MEMBRANE_READOUTS
+
+
+def small_program(
+    sizes: tuple[int, ...] = (6, 7),
+    lanes: int = 3,
+    fire_lanes: int = 2,
+    *,
+    seed: int = 4,
+    steps: int = 3,
+    options: LayerOptions | None = None,
+    events: Events | None = None,
+    readout: Readout | None = None,
+    current: float | None = None,
+    **neuron: Any,
+) -> Program:
+    """A chain of dense layers, folded alike as far as they are wide enough.
+
+    Parameters
+    ----------
+    options : of all layers
+    current : factor of a synaptic current of at most 12 bits, for all layers
+    neuron : further fields of all layers' FixedNeuron
+    """
+    network = random_network(
+        seed, list(sizes), steps, [options or LayerOptions()] * (len(sizes) - 1)
+    )
+    network = replace(
+        network,
+        events=replace(events or Events(), folded=True),
+        readout=readout or network.readout,
+    )
+    if current is not None:
+        neuron["current_bits"] = 12
+    populations = [network.input]
+    for layer in network.layers:
+        assert isinstance(layer.neuron, FixedNeuron)
+        changed = replace(layer.neuron, **neuron)
+        if current is not None:
+            changed = replace(
+                changed, current_decay=Decay.from_float(np.full(layer.size, current), 8)
+            )
+        if layer is network.layers[-1] and network.readout.kind in MEMBRANE_READOUTS:
+            changed = replace(changed, fire=False)
+        populations.append(replace(layer, neuron=changed))
+    network = bound_accumulators(replace(network, populations=tuple(populations)))
+    network.verify()
+    return Program(network, *small_folding(network, lanes, fire_lanes))
+
+
+def small_folding(
+    network: Network, lanes: int, fire_lanes: int
+) -> tuple[dict[str, int], dict[str, int]]:
+    """So many lanes and fire lanes for each layer that is wide enough."""
+    widths = {layer.name: min(lanes, layer.size) for layer in network.layers}
+    return widths, {name: min(fire_lanes, width) for name, width in widths.items()}
