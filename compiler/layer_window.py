@@ -1,5 +1,6 @@
 """One layer of a fixed network over a whole window, for many samples at once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,6 @@ from numpy.typing import NDArray
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import (
     InPlace,
-    Reset,
     exact_float,
     reset,
     saturate,
@@ -69,11 +69,6 @@ class Layer:
             threshold=without_repeats(neuron.threshold).astype(kind),
             bias=without_repeats(neuron.bias).astype(kind) if neuron.bias.any() else None,
         )
-
-    @property
-    def resets(self) -> bool:
-        """Whether a spike changes the membrane."""
-        return self.neuron.fire and self.neuron.reset is not Reset.NONE
 
 
 def _exact_weights(network: Network, edge: Projection) -> NDArray[np.floating]:
@@ -136,24 +131,33 @@ class Window:
     ----------
     currents : A
     membranes : V
-    after : V after the reset, before it saturates
+    saturated : how many states were saturated
     """
 
     currents: Integers
     membranes: Integers
-    after: Integers
+    saturated: int = 0
 
 
-def integrate(layer: Layer, current: Integers, spikes: Spikes) -> tuple[Window, int]:
-    """Write the spikes; gives all states before they saturated, and how many of them did."""
+def integrate(layer: Layer, current: Integers, spikes: Spikes) -> Window:
+    """Run a layer from rest, and write its spikes.
+
+    Parameters
+    ----------
+    current : synaptic input plus bias, shape (T, samples, neurons)
+    spikes : uint8 array of the same shape, for the result
+
+    Raises
+    ------
+    SpikeloomError
+        If a current or a membrane does not fit the accumulator.
+    """
     # Hardly ever does a state leave its range, so that it pays to look for it afterwards only.
-    window = _advance(layer, current, spikes, saturating=False)
-    if _fits(layer, window):
-        return window, 0
-    if _count_outside(layer, window):
-        window = _advance(layer, current, spikes, saturating=True)
-    _check_width(layer, window)
-    return window, _count_outside(layer, window)
+    window = _advance(layer, current, spikes)
+    if not _fits(layer, window):
+        window = _advance(layer, current, spikes, saturate)
+        _check_width(layer, window)
+    return window
 
 
 def _fits(layer: Layer, window: Window) -> bool:
@@ -174,28 +178,40 @@ def _within(values: Integers, bits: int) -> bool:
     return bool(values.min() >= low and values.max() <= high)
 
 
-def _advance(layer: Layer, current: Integers, spikes: Spikes, saturating: bool) -> Window:
-    """All steps of a window, with or without saturating what is carried from step to step."""
+def _advance(
+    layer: Layer,
+    current: Integers,
+    spikes: Spikes,
+    hold: Callable[[Integers, int], Integers] | None = None,
+) -> Window:
+    """All steps of a window.
+
+    Parameters
+    ----------
+    hold : what is carried from step to step, given what is computed and the width of its word;
+        without, it is the same
+    """
     neuron, threshold = layer.neuron, layer.threshold
     decay, current_decay = layer.decay, layer.current_decay
     currents = current if current_decay is None else np.empty(current.shape, layer.kind)
     membranes = np.empty(current.shape, layer.kind)
-    after = np.empty(current.shape, layer.kind) if layer.resets else membranes
     fired = spikes.view(np.bool_)
     if not neuron.fire:
         fired[...] = False
     shape = current.shape[1:]
     state = synaptic = np.zeros(shape, layer.kind)
-    decayed = np.empty(shape, layer.kind)
+    decayed, after = np.empty(shape, layer.kind), np.empty(shape, layer.kind)
     spent = np.zeros(shape, np.bool_)
+    saturated = 0
     # A loop over rows of arrays: to take them by their number costs as much as to compute.
-    for added, total, membrane, spike, left in zip(
-        current, currents, membranes, fired, after, strict=True
-    ):
+    for added, total, membrane, spike in zip(current, currents, membranes, fired, strict=True):
         if current_decay is not None:
             current_decay(synaptic, decayed)
             np.add(decayed, added, total)
-            synaptic = saturate(total, neuron.current_bits) if saturating else total
+            synaptic = total
+            if hold is not None:
+                synaptic = hold(total, neuron.current_bits)
+                saturated += int(np.count_nonzero(synaptic != total))
         decay(state, decayed)
         np.add(decayed, total, membrane)
         state = membrane
@@ -204,23 +220,12 @@ def _advance(layer: Layer, current: Integers, spikes: Spikes, saturating: bool) 
             if neuron.single_spike:
                 spike &= ~spent
                 spent |= spike
-            state = reset(membrane, spike, threshold, neuron.reset, left)
-        if saturating:
-            state = saturate(state, neuron.state_bits)
-    return Window(currents, membranes, after)
-
-
-def _count_outside(layer: Layer, window: Window) -> int:
-    """How many states do not fit the words that they are written back to."""
-    neuron = layer.neuron
-    states = [(window.after, neuron.state_bits)]
-    if neuron.current_decay is not None:
-        states.append((window.currents, neuron.current_bits))
-    count = 0
-    for values, bits in states:
-        low, high = signed_range(bits)
-        count += int(np.count_nonzero((values < low) | (values > high)))
-    return count
+            state = reset(membrane, spike, threshold, neuron.reset, after)
+        if hold is not None:
+            held = hold(state, neuron.state_bits)
+            saturated += int(np.count_nonzero(held != state))
+            state = held
+    return Window(currents, membranes, saturated)
 
 
 def _check_width(layer: Layer, window: Window) -> None:

@@ -7,7 +7,7 @@ the same chip. `docs/program-file.md` lists the fields.
 
 import json
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -76,21 +76,8 @@ class Program:
     fire_lanes: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        network = self.network
-        network.verify()
-        if not network.is_fixed:
-            raise SpikeloomError(f"network '{network.name}' holds real numbers; quantise it first")
-        if not network.layers:
-            raise SpikeloomError(f"network '{network.name}' has no layer of neurons")
-        check_lanes(network, self.lanes, self.fire_lanes)
-        for layer, wanted in zip(network.layers, bound_accumulators(network).layers, strict=True):
-            assert isinstance(layer.neuron, FixedNeuron) and isinstance(wanted.neuron, FixedNeuron)
-            if layer.neuron.accumulator_bits < wanted.neuron.accumulator_bits:
-                raise SpikeloomError(
-                    f"layer '{layer.name}' has an accumulator of {layer.neuron.accumulator_bits} "
-                    f"bits, which some events would make wrap around; it needs "
-                    f"{wanted.neuron.accumulator_bits}"
-                )
+        _check_network(self.network)
+        check_lanes(self.network, self.lanes, self.fire_lanes)
 
     @cached_property
     def cores(self) -> tuple[Core, ...]:
@@ -220,6 +207,27 @@ class Program:
             for core in self.cores
         ]
         return "\n".join([str(self.network), *folding])
+
+
+@lru_cache(1)
+def _check_network(network: Network) -> None:
+    """Raise SpikeloomError unless a program can be made of a network.
+
+    The answer for the last network is kept: it is the same however the network is folded.
+    """
+    network.verify()
+    if not network.is_fixed:
+        raise SpikeloomError(f"network '{network.name}' holds real numbers; quantise it first")
+    if not network.layers:
+        raise SpikeloomError(f"network '{network.name}' has no layer of neurons")
+    for layer, wanted in zip(network.layers, bound_accumulators(network).layers, strict=True):
+        assert isinstance(layer.neuron, FixedNeuron) and isinstance(wanted.neuron, FixedNeuron)
+        if layer.neuron.accumulator_bits < wanted.neuron.accumulator_bits:
+            raise SpikeloomError(
+                f"layer '{layer.name}' has an accumulator of {layer.neuron.accumulator_bits} "
+                f"bits, which some events would make wrap around; it needs "
+                f"{wanted.neuron.accumulator_bits}"
+            )
 
 
 def _describe_projection(edge: Projection) -> dict[str, Any]:

@@ -49,7 +49,9 @@ def readout_scores(readout: Readout, spikes: Spikes, membranes: IntArray | None)
     weights = step_weights(readout, len(spikes))
     if weights is None:
         assert membranes is not None
-        of_neurons: IntArray = membranes[-1] if readout.kind == "final_membrane" else membranes.max(axis=0)
+        of_neurons: IntArray = (
+            membranes[-1] if readout.kind == "final_membrane" else membranes.max(axis=0)
+        )
     elif readout.kind == "spike_count":
         of_neurons = np.add.reduce(spikes, axis=0, dtype=np.int64)
     else:

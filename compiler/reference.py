@@ -106,8 +106,8 @@ def _run_part(network: Network, layers: tuple[Layer, ...], trace: Trace, part: s
         current = synaptic_current(network, layer, fired)
         kept = trace.spikes.get(layer.name)
         spikes = np.empty(current.shape, np.uint8) if kept is None else kept[:, part]
-        window, saturated = integrate(layer, current, spikes)
-        trace.saturated[layer.name] += saturated
+        window = integrate(layer, current, spikes)
+        trace.saturated[layer.name] += window.saturated
         fired[layer.name] = spikes
         if layer.name in trace.membranes:
             trace.membranes[layer.name][:, part] = window.membranes

@@ -8,7 +8,6 @@ from typing import Any
 from spikeloom.rtl.probe import Probe
 from spikeloom.rtl.top import Accelerator, AcceleratorModel
 
-
 # Bits of a signal that count as few beside those of all lanes.
 NARROW = 200
 

@@ -13,7 +13,7 @@ from amaranth.lib import wiring
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.files import make_folder, write_bytes, write_text
 from spikeloom.sim.boards import Board, Part
-from spikeloom.sim.output_registers import use_output_registers
+from spikeloom.sim.ecp5_netlist import open_unread_carries, use_output_registers
 from spikeloom.sim.report import (
     Placement,
     Usage,
@@ -138,13 +138,21 @@ def synthesise_alone(
     work = directory.resolve()
     write_text(work / "top.il", rtlil.convert(design, name="top"))
     synthesis = f"{part.synthesis} {part.multipliers[0]} -top top"
-    script = ("read_rtlil top.il", synthesis, _TELL_CELLS, "write_json top.json")
+    script = (
+        *("read_rtlil top.il", _delay_target(target_mhz), synthesis),
+        *(_TELL_CELLS, "write_json top.json"),
+    )
     write_text(work / "top.ys", "\n".join(script) + "\n")
     free_pins = {"ecp5": "--lpf-allow-unconstrained", "ice40": "--pcf-allow-unconstrained"}
     program, *options = part.place_and_route
     place = [program, *options, free_pins[program.removeprefix("nextpnr-")], *_place_options()]
     place += ["--freq", f"{target_mhz:g}", "--timing-allow-fail", "--json", "top.json"]
     return _run([["yosys", "top.ys"], place], work, part, on_progress)
+
+
+def _delay_target(mhz: float) -> str:
+    """Tell yosys how fast logic must be: what is faster than that costs look-up tables."""
+    return f"scratchpad -set abc9.D {1e6 / mhz:.0f}"
 
 
 def _place_options() -> list[str]:
@@ -158,6 +166,7 @@ def _prepare(design: Any, board: Board, directory: Path) -> tuple[list[list[str]
         "top",
         verbose=True,
         synth_opts=board.part.multipliers[0],
+        script_after_read=_delay_target(board.clock_hz / 1e6),
         script_after_synth=_TELL_CELLS,
         nextpnr_opts=_place_options(),
     )
@@ -190,8 +199,9 @@ def _run(
             check_capacity(_estimate(work, part), part)
             if part.synthesis == "synth_ecp5":
                 netlist = json.loads((work / _NETLIST).read_text())
-                if use_output_registers(netlist):
-                    write_text(work / _NETLIST, json.dumps(netlist))
+                use_output_registers(netlist)
+                open_unread_carries(netlist)
+                write_text(work / _NETLIST, json.dumps(netlist))
     return read_placement(work / _PLACEMENT, part)
 
 

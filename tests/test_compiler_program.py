@@ -114,6 +114,14 @@ def test_other_lanes_leave_the_network_alone() -> None:
     assert [core.lanes for core in other.cores] == [7, 1]
 
 
+def test_folding_otherwise_does_not_examine_the_network_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours = program()
+    monkeypatch.setattr(Network, "verify", lambda network: pytest.fail("examined again"))
+    assert ours.with_lanes({"layer1": 2}).lanes == {"layer1": 2}
+
+
 def test_lanes_that_do_not_fit_are_refused_at_once() -> None:
     with pytest.raises(SpikeloomError, match=r"takes 1 \.\. 7 lanes, not 8"):
         Program(network(), {"layer1": 8})

@@ -120,6 +120,7 @@ def test_command_writes_the_section_of_a_page(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(software_speed, "SECONDS", 0.001)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     program, page = tmp_path / "small.program.safetensors", tmp_path / "page.md"
     Program(random_network(), {}).save(program)
     words = ["bench", "software", str(program), "--batches", "1,3", "--compile", "6-4-2"]
@@ -134,7 +135,8 @@ def test_command_writes_the_section_of_a_page(
     assert network["cycle_model_cycles_per_second"] > 0
     assert (result["compile"]["network"], result["compile"]["weights"]) == ("6-4-2", 32)
     text = page.read_text()
-    assert "Written by `spikeloom bench software small.program.safetensors --density 30" in text
+    command = "`OMP_NUM_THREADS=2 spikeloom bench software small.program.safetensors --density 30 "
+    assert command in text
     assert "| random | 5 | 1 |" in text
     assert str(tmp_path) not in text
 

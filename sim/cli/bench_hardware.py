@@ -180,5 +180,7 @@ def _versions(measured: "list[Measured]") -> str:
 
 
 def _command(args: argparse.Namespace) -> str:
-    only = "".join(f" --network {name}" for name in getattr(args, "network", []))
-    return f"spikeloom bench hardware --samples {args.samples}{only} --write {args.write}"
+    options = " --cycles-only" if args.cycles_only else ""
+    options += f" --samples {args.samples}"
+    options += "".join(f" --network {name}" for name in getattr(args, "network", []))
+    return f"spikeloom bench hardware{options} --write {args.write}"

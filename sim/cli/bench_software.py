@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import os
 import tempfile
 import time
 from dataclasses import asdict
@@ -19,6 +20,14 @@ SECTION = "Software"
 
 # The network of docs/performance.md where the zoo has none.
 DEFAULT_SIZES, DEFAULT_STEPS = (784, 128, 10), (8, 25)
+
+EXPLANATION = """\
+Samples per second of the integer reference (`compiler/reference.py`) and of the same network as a
+plain loop in torch (`sim/torch_loop.py`): per time step and layer a linear map, leak, threshold and
+reset, in float32 and without gradients. The loop gets its events in float32, the reference in
+integers. Each rate is the best of several turns, in which the two follow each other; a turn is one
+batch, or as many as make 32 samples. Rates depend on the machine and on what else it does, the
+ratio hardly. Seconds of compile and emit leave out the start of the command."""
 
 HEADER = ("network", "T", "batch", "integer reference", "torch loop", "ratio")
 
@@ -246,12 +255,14 @@ def _markdown(result: dict[str, Any]) -> str:
     from spikeloom.sim.performance_page import table
 
     points = "\n".join(f"- {line}" for line in _sentences(result))
-    return f"Samples per second:\n\n{table(HEADER, _rate_rows(result))}\n\n{points}"
+    return f"{EXPLANATION}\n\n{table(HEADER, _rate_rows(result))}\n\n{points}"
 
 
 def _command(args: argparse.Namespace) -> str:
     """What to type to measure the same again, but for the name of the page."""
-    words = ["spikeloom bench software", *(path.name for path in args.programs)]
+    threads = os.environ.get("OMP_NUM_THREADS")
+    words = [f"OMP_NUM_THREADS={threads}"] if threads else []
+    words += ["spikeloom bench software", *(path.name for path in args.programs)]
     if "spikes" in args:
         words += ["--spikes", args.spikes.name]
     else:

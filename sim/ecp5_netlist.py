@@ -1,7 +1,9 @@
-"""Output registers of ECP5 block RAMs, which yosys does not use.
+"""What yosys' netlists for ECP5 leave to be done before place and route.
 
-A DP16KD answers 5.6 ns after the clock edge, or 0.6 ns if the register at its own output is used.
-yosys builds a register behind a memory of flip-flops beside it; here the two become one.
+- A DP16KD answers 5.6 ns after the clock edge, or 0.6 ns if the register at its own output is used.
+  yosys builds a register behind a memory of flip-flops beside it; here the two become one.
+- A carry that leaves a chain of CCU2C takes another cell, which nextpnr adds also where nobody
+  reads the carry; here such an output is left open.
 """
 
 from collections import defaultdict
@@ -28,10 +30,23 @@ def use_output_registers(netlist: Netlist) -> int:
     return sum(_change_module(module) for module in netlist["modules"].values())
 
 
-def _change_module(module: dict[str, Any]) -> int:
-    cells = module["cells"]
+def open_unread_carries(netlist: Netlist) -> int:
+    """Leave the carry outputs open that nothing reads, in place; gives how many there were."""
+    opened = 0
+    for module in netlist["modules"].values():
+        readers = _readers(module)
+        for cell in module["cells"].values():
+            carry = cell["connections"].get("COUT")
+            if cell["type"] == "CCU2C" and carry and not readers[carry[0]]:
+                cell["connections"]["COUT"] = []
+                opened += 1
+    return opened
+
+
+def _readers(module: dict[str, Any]) -> dict[Any, list[tuple[str, str]]]:
+    """Cell and port of all that reads a bit; two empty texts for a port of the module."""
     readers: dict[Any, list[tuple[str, str]]] = defaultdict(list)
-    for name, cell in cells.items():
+    for name, cell in module["cells"].items():
         for port, bits in cell["connections"].items():
             if cell["port_directions"][port] != "output":
                 for bit in bits:
@@ -40,6 +55,11 @@ def _change_module(module: dict[str, Any]) -> int:
         if port["direction"] != "input":
             for bit in port["bits"]:
                 readers[bit].append(("", ""))
+    return readers
+
+
+def _change_module(module: dict[str, Any]) -> int:
+    cells, readers = module["cells"], _readers(module)
     changed = 0
     for cell in [cell for cell in cells.values() if cell["type"] == "DP16KD"]:
         registers = _registers(cell, cells, readers)
