@@ -23,8 +23,8 @@ def simulate(design, *benches):
     simulator.run()
 
 
-def bytes_of(words):
-    return b"".join(word.to_bytes(2, "little") for word in words)
+def bytes_of(words, length=2):
+    return b"".join(word.to_bytes(length, "little") for word in words)
 
 
 class Echo(wiring.Component):
@@ -184,9 +184,14 @@ def test_assembler_marks_the_last_step_of_each_sample(word_bits):
     assert taken == [(word, index % 6 == 5) for index, word in enumerate(words)]
 
 
-def test_writer_puts_the_status_before_each_result():
-    dut = ReplyWriter(16)
-    results = [[4, 0, 258], [65535]]
+@pytest.mark.parametrize("word_bits", [16, 32])
+def test_writer_puts_the_status_before_each_result(word_bits):
+    length = word_bits // 8
+    dut = ReplyWriter(word_bits)
+    results = [[4, 0, 258], [(1 << word_bits) - 1]]
+    expected = b"".join(
+        bytes([status]) + bytes_of(result, length) for status, result in enumerate(results)
+    )
     data = []
 
     async def feed(ctx):
@@ -201,14 +206,14 @@ def test_writer_puts_the_status_before_each_result():
 
     async def take(ctx):
         rng = random.Random(3)
-        while len(data) < 10:
+        while len(data) < len(expected):
             ctx.set(dut.o.ready, rng.random() < 0.5)
             if ctx.get(dut.o.valid) and ctx.get(dut.o.ready):
                 data.append(ctx.get(dut.o.payload))
             await ctx.tick()
 
     simulate(dut, feed, take)
-    assert bytes(data) == b"\x00" + bytes_of(results[0]) + b"\x01" + bytes_of(results[1])
+    assert bytes(data) == expected
 
 
 def exchange(line, steps, divisor=4):
