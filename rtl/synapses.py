@@ -263,7 +263,17 @@ class SynapseEngineModel:
         legal |= {("ADD", "IDLE"), ("BLOCKED", "FIRE"), ("WAIT", "FIRE"), ("WAIT", "BLOCKED")}
         legal |= {("FIRE", state) for state in ("IDLE", "ADD", "WAIT", "BLOCKED")}
         legal |= {("CLEAR", state) for state in ("IDLE", "ADD", "WAIT", "FIRE")}
-        return {pair for pair in legal if self.pause or "WAIT" not in pair}
+        if self.pause == 0:
+            return {pair for pair in legal if "WAIT" not in pair}
+        # Behind a scan comes the pause; who adds for so long, or rests a cycle, may miss it.
+        never = {("CLEAR", "FIRE")}
+        if self.core.rows == 1:
+            never.add(("FIRE", "BLOCKED"))
+        if self.pause <= self.core.groups:
+            never.add(("ADD", "WAIT"))
+        if self.pause == 1:
+            never.add(("IDLE", "WAIT"))
+        return legal - never
 
     def settle(self, valid: bool, event: int) -> None:
         """Let the state settle after a clock edge, given the head of the queue."""
