@@ -25,8 +25,8 @@ Samples per second of the integer reference (`compiler/reference.py`) and of the
 plain loop in torch (`sim/torch_loop.py`): per time step and layer a linear map, leak, threshold and
 reset, in float32 and without gradients. The loop gets its events in float32, the reference in
 integers. Each rate is the best of several turns, in which the two follow each other; a turn is one
-batch, or as many as make 32 samples. Rates depend on the machine and on what else it does, the
-ratio hardly. Seconds of compile and emit are of processor time, the command's start left out."""
+batch, or as many as make 32 samples. Rates depend on the machine and on what else it does, their
+ratio less so. Seconds of compile and emit are of processor time, the command's start left out."""
 
 HEADER = ("network", "T", "batch", "integer reference", "torch loop", "ratio")
 
