@@ -31,7 +31,7 @@ Integers = NDArray[np.signedinteger]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """A layer, prepared for many parts of a batch.
+    """A layer of a fixed network, prepared for many windows.
 
     Attributes
     ----------
@@ -53,6 +53,7 @@ class Layer:
 
     @classmethod
     def of(cls, network: Network, layer: Population) -> "Layer":
+        """Prepare a layer of a fixed network."""
         neuron = layer.neuron
         assert isinstance(neuron, FixedNeuron)
         edges = network.projections_to(layer.name)

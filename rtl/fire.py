@@ -6,9 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from spikeloom.compiler.fixed import Reset, shift_round, signed_bits, signed_range
 from spikeloom.rtl.fire_model import FireUnitModel
-from spikeloom.rtl.lanes import signed_lanes
+from spikeloom.rtl.lane_words import joined_lanes, lane_word, signed_lanes
 from spikeloom.rtl.operations import Kind, operation_layout
 from spikeloom.rtl.probe import Probe
+from spikeloom.rtl.states import StateRows, state_bits
 
 
 def vector_layout(core) -> data.StructLayout:
@@ -34,40 +35,6 @@ def scan_pause(core) -> int:
     write; between the two visits lie the other rows.
     """
     return max(0, write_latency(core) + 2 - core.rows)
-
-
-class StateRows:
-    """States of the neurons by row: a memory, or registers where there is one row.
-
-    Parameters
-    ----------
-    name : of the memory
-    rows, bits : words and their width
-    """
-
-    def __init__(self, name: str, rows: int, bits: int):
-        self.name = name
-        self.rows = rows
-        self.bits = bits
-
-    def build(self, m, read_row, write_enable, write_row, write_data):
-        """Gives the word of the row that was `read_row` a cycle ago."""
-        if self.rows == 1:
-            word = Signal(self.bits, name=self.name)
-            with m.If(write_enable):
-                m.d.sync += word.eq(write_data)
-            return word
-        m.submodules[f"{self.name}_memory"] = store = memory.Memory(
-            shape=unsigned(self.bits), depth=self.rows, init=[]
-        )
-        read, write = store.read_port(), store.write_port()
-        m.d.comb += [
-            read.addr.eq(read_row),
-            write.en.eq(write_enable),
-            write.addr.eq(write_row),
-            write.data.eq(write_data),
-        ]
-        return read.data
 
 
 class FireUnit(wiring.Component):
@@ -195,9 +162,9 @@ class FireUnit(wiring.Component):
             currents = Signal(lanes * self.bits)
             stored = signed_lanes(self.currents, lanes)
             given = [total + current for total, current in zip(given, stored, strict=True)]
-            m.d.sync += currents.eq(_packed(given, self.bits))
+            m.d.sync += currents.eq(joined_lanes(given, self.bits))
         membranes = [total + state for total, state in zip(given, states, strict=True)]
-        m.d.sync += self.membranes.eq(_packed(membranes, self.bits))
+        m.d.sync += self.membranes.eq(joined_lanes(membranes, self.bits))
         return currents
 
     def _given(self, m):
@@ -286,7 +253,7 @@ class FireUnit(wiring.Component):
         none = [0] * core.fire_lanes
         states = self._decayed(m, "state", rest["state"], neuron.decay, neuron.state_bits, rows)
         m.d.comb += self.written_states.eq(
-            _packed(
+            joined_lanes(
                 self._shifted(states, neuron.decay, none if self.has_current else biases),
                 self.state_bits,
             )
@@ -297,7 +264,7 @@ class FireUnit(wiring.Component):
                 m, "current", rest["current"], decay, neuron.current_bits, rows
             )
             m.d.comb += self.written_currents.eq(
-                _packed(self._shifted(currents, decay, biases), self.current_bits)
+                joined_lanes(self._shifted(currents, decay, biases), self.current_bits)
             )
         if self.single_spike:
             m.d.comb += self.written_spent.eq(spent_now)
@@ -342,7 +309,7 @@ class FireUnit(wiring.Component):
         m.submodules[f"{name}_memory"] = table = memory.Memory(
             shape=unsigned(self.core.fire_lanes * bits),
             depth=len(rows),
-            init=[_word(row, bits) for row in rows],
+            init=[lane_word(row, bits) for row in rows],
         )
         read = table.read_port()
         m.d.comb += read.addr.eq(row)
@@ -356,31 +323,6 @@ class FireUnit(wiring.Component):
         if self.single_spike:
             stored.append(1)
         return FireUnitModel(self.core, write_latency(self.core), tuple(stored))
-
-
-def state_bits(core, decay, biased: bool) -> int:
-    """Width of what is stored of a state: decayed, and with the bias added to one of them."""
-    neuron = core.neuron
-    saturated = neuron.state_bits if decay is neuron.decay else neuron.current_bits
-    low, high = (decay(end + 0 * decay.multiplier) for end in signed_range(saturated))
-    if biased:
-        low, high = low + neuron.bias, high + neuron.bias
-    return max(2, signed_bits(int(low.min()), int(high.max())))
-
-
-def _packed(values, bits):
-    """Signed values side by side, each known to fit `bits` bits."""
-    return Cat(
-        value[:bits] if len(value) >= bits else Cat(value, value[-1].replicate(bits - len(value)))
-        for value in values
-    )
-
-
-def _word(values, bits):
-    """The word that holds signed `values` side by side."""
-    return sum(
-        (int(value) & ((1 << bits) - 1)) << (bits * lane) for lane, value in enumerate(values)
-    )
 
 
 def _clip(value, bits):

@@ -1,10 +1,11 @@
 """The lanes of a core: where the weights of a time step's events are summed."""
 
 import numpy as np
-from amaranth import Array, Cat, Module, Mux, Signal, unsigned
+from amaranth import Array, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.rtl.lane_words import joined_lanes, signed_lanes
 from spikeloom.rtl.operations import Kind, Operation, operation_layout
 from spikeloom.rtl.probe import Probe, lane_bits, pack_lanes, unpack_lanes
 from spikeloom.rtl.synapses import product_bits
@@ -73,13 +74,10 @@ class LaneArray(wiring.Component):
         adding = self.apply.kind == Kind.ADD
         taken = (self.apply.kind != Kind.NONE) & ~adding
         clearing = taken & (self.apply.part == core.parts - 1)
-        added = Cat(
-            (total + weight)[: core.sum_bits]
-            for total, weight in zip(
-                signed_lanes(self.stored, core.lanes),
-                signed_lanes(self.weights, core.lanes),
-                strict=True,
-            )
+        totals = signed_lanes(self.stored, core.lanes)
+        weights = signed_lanes(self.weights, core.lanes)
+        added = joined_lanes(
+            [total + weight for total, weight in zip(totals, weights, strict=True)], core.sum_bits
         )
         m.d.comb += [
             self.write_enable.eq(adding | clearing),
@@ -105,19 +103,13 @@ class LaneArray(wiring.Component):
                 write.data.eq(self.write_data),
             ]
         width = len(self.sums)
-        parts = Array(self.stored[part * width :][:width] for part in range(core.parts))
+        parts = Array(self.stored[part * width : (part + 1) * width] for part in range(core.parts))
         m.d.sync += self.sums.eq(parts[self.apply.part])
         return m
 
     def model(self):
         """The cycle model of these lanes."""
         return LaneArrayModel(self.core)
-
-
-def signed_lanes(word, lanes):
-    """The signed parts of a word, lane 0 lowest."""
-    width = len(word) // lanes
-    return [word[lane * width :][:width].as_signed() for lane in range(lanes)]
 
 
 class LaneArrayModel:

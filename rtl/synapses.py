@@ -7,6 +7,7 @@ from amaranth.lib import enum, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikeloom.rtl.events import EventCode, event_stream
+from spikeloom.rtl.lane_words import lane_word, signed_lanes
 from spikeloom.rtl.operations import NO_OPERATION, Kind, Operation, operation_layout
 from spikeloom.rtl.probe import Probe
 
@@ -195,13 +196,12 @@ class SynapseEngine(wiring.Component):
             self.before.eq(self.fetch),
             self.apply.eq(self.before),
         ]
-        for lane in range(core.lanes):
-            weight = word[lane * core.weight_bits :][: core.weight_bits].as_signed()
+        bits = product_bits(core)
+        for lane, weight in enumerate(signed_lanes(word, core.lanes)):
             scaled = Mux(value == 0, 0, Mux(value[-1], -weight, weight))
             if core.has_products:
                 scaled = weight * value
-            product = self.weights[lane * product_bits(core) :][: product_bits(core)]
-            m.d.sync += product.eq(scaled)
+            m.d.sync += self.weights[lane * bits : (lane + 1) * bits].eq(scaled)
 
     def model(self):
         """The cycle model of this engine."""
@@ -210,11 +210,7 @@ class SynapseEngine(wiring.Component):
 
 def weight_words(core) -> list[int]:
     """The contents of a core's weight memory: one integer per word, lane 0 lowest."""
-    mask = (1 << core.weight_bits) - 1
-    return [
-        sum((int(weight) & mask) << (core.weight_bits * lane) for lane, weight in enumerate(row))
-        for row in core.weight_table
-    ]
+    return [lane_word(row, core.weight_bits) for row in core.weight_table]
 
 
 # Plain integers: the model compares them in every cycle.

@@ -1,9 +1,7 @@
 """What yosys' netlists for ECP5 leave to be done before place and route.
 
-- A DP16KD answers 5.6 ns after the clock edge, or 0.6 ns if the register at its own output is used.
-  yosys builds a register behind a memory of flip-flops beside it; here the two become one.
-- A carry that leaves a chain of CCU2C takes another cell, which nextpnr adds also where nobody
-  reads the carry; here such an output is left open.
+A DP16KD answers 5.6 ns after the clock edge, or 0.6 ns if the register at its own output is used.
+yosys builds a register behind a memory of flip-flops beside it; here the two become one.
 """
 
 from collections import defaultdict
@@ -28,19 +26,6 @@ def use_output_registers(netlist: Netlist) -> int:
     The number of block RAMs that were changed.
     """
     return sum(_change_module(module) for module in netlist["modules"].values())
-
-
-def open_unread_carries(netlist: Netlist) -> int:
-    """Leave the carry outputs open that nothing reads, in place; gives how many there were."""
-    opened = 0
-    for module in netlist["modules"].values():
-        readers = _readers(module)
-        for cell in module["cells"].values():
-            carry = cell["connections"].get("COUT")
-            if cell["type"] == "CCU2C" and carry and not readers[carry[0]]:
-                cell["connections"]["COUT"] = []
-                opened += 1
-    return opened
 
 
 def _readers(module: dict[str, Any]) -> dict[Any, list[tuple[str, str]]]:

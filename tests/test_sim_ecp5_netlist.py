@@ -1,11 +1,11 @@
-"""Netlists for ECP5: registers that qualify move into block RAMs, unread carries stay open."""
+"""Netlists for ECP5: registers that qualify move into block RAMs, all else stays."""
 
 import copy
 from typing import Any
 
 import pytest
 
-from spikeloom.sim.ecp5_netlist import open_unread_carries, use_output_registers
+from spikeloom.sim.ecp5_netlist import use_output_registers
 
 CLOCK, ENABLE, RESET = 2, 3, 4
 
@@ -74,13 +74,3 @@ def test_memory_that_is_a_port_of_the_design_stays_as_it_is() -> None:
     given = netlist()
     given["modules"]["top"]["ports"]["o"]["bits"] = [10, 21]
     assert use_output_registers(given) == 0
-
-
-def test_only_carries_that_nothing_reads_are_left_open() -> None:
-    low = cell("CCU2C", {"COUT": [30], "S0": [31]}, CIN=["0"])
-    high = cell("CCU2C", {"COUT": [32], "S0": [33]}, CIN=[30])
-    shown = cell("CCU2C", {"COUT": [34]}, CIN=["0"])
-    cells = {"low": low, "high": high, "shown": shown}
-    ports = {"o": {"direction": "output", "bits": [31, 33, 34]}}
-    assert open_unread_carries({"modules": {"top": {"cells": cells, "ports": ports}}}) == 1
-    assert [item["connections"]["COUT"] for item in cells.values()] == [[30], [], [34]]

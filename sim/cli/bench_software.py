@@ -4,7 +4,6 @@ import argparse
 import itertools
 import os
 import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +25,8 @@ Samples per second of the integer reference (`compiler/reference.py`) and of the
 plain loop in torch (`sim/torch_loop.py`): per time step and layer a linear map, leak, threshold and
 reset, in float32 and without gradients. The loop gets its events in float32, the reference in
 integers. Each rate is the best of several turns, in which the two follow each other; a turn is one
-batch, or as many as make 32 samples. Rates depend on the machine and on what else it does, the
-ratio hardly. Seconds of compile and emit leave out the start of the command."""
+batch, or as many as make 32 samples. Rates depend on the machine and on what else it does, their
+ratio less so. Seconds of compile and emit are of processor time, the command's start left out."""
 
 HEADER = ("network", "T", "batch", "integer reference", "torch loop", "ratio")
 
@@ -175,7 +174,10 @@ def _measure_network(
 
 
 def _measure_compile(layers: tuple[int, ...], seed: int, advance: Any) -> dict[str, Any]:
-    """Seconds that the commands 'compile' and 'emit' take for a random network."""
+    """Seconds that the commands 'compile' and 'emit' take for a random network.
+
+    Of processor time, child processes included: others on the machine hardly change it.
+    """
     from spikeloom.sim.cli import compile, emit
     from spikeloom.sim.random_networks import random_model
 
@@ -188,9 +190,9 @@ def _measure_compile(layers: tuple[int, ...], seed: int, advance: Any) -> dict[s
             parser = argparse.ArgumentParser()
             command.add_arguments(parser)
             parsed = parser.parse_args([str(given), "-o", folder])
-            start = time.perf_counter()
+            start = _processor_seconds()
             command.run(parsed, Console(as_json=True))
-            seconds[command] = time.perf_counter() - start
+            seconds[command] = _processor_seconds() - start
             advance(1)
     weights = sum(pre * post for pre, post in itertools.pairwise(layers))
     return {
@@ -201,6 +203,10 @@ def _measure_compile(layers: tuple[int, ...], seed: int, advance: Any) -> dict[s
         "compile_seconds_per_layer": seconds[compile] / (len(layers) - 1),
         "compile_seconds_per_million_weights": seconds[compile] * 1e6 / weights,
     }
+
+
+def _processor_seconds() -> float:
+    return sum(os.times()[:4])
 
 
 def _rate_rows(result: dict[str, Any]) -> list[tuple[object, ...]]:
@@ -238,7 +244,7 @@ def _sentences(result: dict[str, Any]) -> list[str]:
     return [
         *lines,
         f"{versions}; {told['machine']}; threads: {told['threads']}",
-        f"random {made['network']}, {made['weights']:,} weights: compile "
+        f"random {made['network']}, {made['weights']:,} weights, processor time: compile "
         f"{made['compile_seconds']:.2f} s ({made['compile_seconds_per_layer']:.2f} s per layer, "
         f"{made['compile_seconds_per_million_weights']:.2f} s per million weights), emit "
         f"{made['emit_seconds']:.1f} s",

@@ -1,0 +1,25 @@
+"""Words that hold a signed number per lane, lane 0 lowest."""
+
+from amaranth import Cat
+
+
+def signed_lanes(word, lanes):
+    """The signed parts of a word."""
+    width = len(word) // lanes
+    # One slice each: a slice of a slice makes the text of wide words grow with their square.
+    return [word[lane * width : (lane + 1) * width].as_signed() for lane in range(lanes)]
+
+
+def joined_lanes(values, bits):
+    """Signed values side by side, each known to fit `bits` bits."""
+    return Cat(
+        value[:bits] if len(value) >= bits else Cat(value, value[-1].replicate(bits - len(value)))
+        for value in values
+    )
+
+
+def lane_word(values, bits) -> int:
+    """The integer that holds integers side by side."""
+    return sum(
+        (int(value) & ((1 << bits) - 1)) << (bits * lane) for lane, value in enumerate(values)
+    )
