@@ -10,10 +10,10 @@ from spikeloom.rtl.probe import Probe
 def vector_places(core) -> int:
     """Places of the queue behind a core's fire unit.
 
-    As many as keep a scan going while the first vector travels from the engine to its place and the
-    credit for it back; a shorter scan needs a place for each of its vectors and one to spare.
+    As many as keep scans going while a vector travels from the engine to its place and the credit
+    for it back. Where a scan is one row, the next one waits for longer than that anyway.
     """
-    return min(core.rows + 1, 8)
+    return 2 if core.rows == 1 else 8
 
 
 class VectorQueue(wiring.Component):
