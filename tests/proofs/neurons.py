@@ -131,6 +131,9 @@ def fire_lane(core: Core) -> Proof:
         proof.claim("the membrane is sent", unit.vector.membrane == membrane, sent)
     else:
         proof.claim("the neuron spikes as defined", unit.vector.spikes == spiked, sent)
+        proof.reach("a spike", sent & spiked)
+    proof.reach("a state at its bound", neuron.membrane == -(1 << (core.neuron.state_bits - 1)))
     for number, (held, wanted) in enumerate(neuron.stored(unit)):
-        proof.claim(f"state {number} is that of the definition", held == wanted, cleared & (wait == 0))
+        name = f"state {number} is that of the definition"
+        proof.claim(name, held == wanted, cleared & (wait == 0))
     return proof

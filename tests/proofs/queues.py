@@ -43,6 +43,11 @@ class Followed:
             m.d.sync += [self.ahead.eq(self.ahead - pop), self.inside.eq(~pop | (self.ahead != 0))]
         with m.Elif(push & chosen):
             m.d.sync += [self.inside.eq(1), self.ahead.eq(self.count - pop), self.kept.eq(item)]
+        behind = Signal()
+        with m.If(~self.inside & push & chosen):
+            m.d.sync += behind.eq(self.count != pop)
+        leaving = self.inside & (self.ahead == 0) & pop
+        proof.reach("an item leaves that came behind another", leaving & behind)
         proof.claim("no more items than places", self.count <= most)
         proof.claim("the item is not lost", self.ahead < self.count, self.inside)
 

@@ -72,7 +72,7 @@ class Rows:
         with proof.module.Elif(sender.o.ready):
             proof.module.d.sync += waits.eq(waits + 1)
         proof.claim("each cycle with ready sends an event", waits + pending <= most)
-        proof.claim("no row waits for longer", waits < most, waiting)
+        proof.claim("no row waits for longer", waits < most)
 
 
 def spike_encoder(core: Core) -> Proof:
@@ -125,6 +125,7 @@ def spike_encoder(core: Core) -> Proof:
         ~due | (encoder.o.ready & only),
         active & encoder.release,
     )
+    proof.reach("the end follows behind a spike", active & ends & ~spike & (rows.vector.spikes != 0))
     pending = sum(encoder.word[lane] for lane in range(core.fire_lanes)) + encoder.word_end
     rows.claim_pace(proof, encoder, pending, core.fire_lanes + 1)
 
@@ -177,6 +178,9 @@ def membrane_sender(core: Core) -> Proof:
     proof.claim("a row leaves when it was sent", sender.release == (sender.o.ready | ~due), turn)
     proof.claim("a row waits for the end before it", ~sender.release, ending)
     rows.claim_pace(proof, sender, 1 + ending, 2)
+
+    proof.reach("a membrane is sent", turn & due)
+    proof.reach("a window ends", ending & mine & last)
 
     # What the registers hold, for the induction.
     proof.claim("the rows are counted", sender.address == rows.row)

@@ -28,6 +28,7 @@ def layer_credits(core: Core) -> Proof:
     proof.claim("a vector finds a place", queue.level != queue.places, fire.vector_valid)
     proof.claim("a queue holds no more than its places", queue.level <= queue.places)
     proof.claim("no credit is lost or made", held == queue.places)
+    proof.reach("all credits are spent", engine.credits == 0)
     return proof
 
 
@@ -44,6 +45,7 @@ def layer_pace(core: Core, most: int) -> Proof:
     with m.Else():
         m.d.sync += waits.eq(0)
     proof.claim("an event is taken in time", waits <= most)
+    proof.reach("an event waits", waits != 0)
     return proof
 
 
