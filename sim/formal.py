@@ -103,9 +103,9 @@ def check(proof: Proof, directory: Path, depth: int, method: Method = Method.IND
     SpikeloomError
         If one of them fails.
     """
+    design, claims = _to_rtlil(proof)
     tools = {name: require_tool(name) for name in ("sby", "yosys", "yosys-smtbmc", "z3")}
     make_folder(directory)
-    design, claims = _to_rtlil(proof)
     (directory / "design.il").write_text(design)
     job = directory / "proof.sby"
     job.write_text(
@@ -129,20 +129,19 @@ def check(proof: Proof, directory: Path, depth: int, method: Method = Method.IND
         lines.append,
     )
     status = (directory / "proof" / "status").read_text().split()[0]
-    refuted, unproven = ([], []) if status == "PASS" else _named(lines, claims)
+    refuted, unproven = _named(lines, claims) if status != "PASS" else ((), ())
     if status not in ("PASS", "FAIL", "UNKNOWN") or (status == "FAIL") != bool(refuted):
         raise SpikeloomError(f"sby ended with {status}, which is not understood; see {log}")
-    return Verdict(status == "PASS", tuple(refuted), tuple(unproven), log)
+    return Verdict(status == "PASS", refuted, unproven, log)
 
 
-def _named(lines: list[str], claims: list[str]) -> tuple[list[str], list[str]]:
-    """The claims that the base case and the induction say are false."""
-    refuted, unproven = [], []
+def _named(lines: list[str], claims: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The claims that are refuted and, if there are none, those at which the induction fails."""
+    said: dict[bool, list[str]] = {False: [], True: []}
     for line in lines:
         if match := _REFUTED.search(line):
-            found = unproven if ".induction:" in line else refuted
-            found.append(claims[int(match[1])])
-    return refuted, [] if refuted else unproven
+            said[".induction:" in line].append(claims[int(match[1])])
+    return tuple(said[False]), tuple(() if said[False] else said[True])
 
 
 def _to_rtlil(proof: Proof) -> tuple[str, list[str]]:

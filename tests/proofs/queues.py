@@ -117,9 +117,7 @@ def stored_vectors(proof: Proof, queue: VectorQueue) -> list[Any]:
     for ahead in range(queue.places):
         port = queue.store.read_port(domain="comb")
         place = queue.oldest + ahead
-        proof.module.d.comb += port.addr.eq(
-            Mux(place >= queue.places, place - queue.places, place)
-        )
+        proof.module.d.comb += port.addr.eq(Mux(place >= queue.places, place - queue.places, place))
         stored.append(Signal.like(port.data.as_value(), name=f"stored{ahead}"))
         proof.module.d.comb += stored[-1].eq(port.data)
     return stored

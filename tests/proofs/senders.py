@@ -46,7 +46,9 @@ class Rows:
             with m.If(moves):
                 m.d.sync += row.eq(Mux(row == core.rows - 1, 0, row + 1))
         proof.suppose(~sender.vector_valid | (followed.count != queue.places))
-        proof.suppose(~sender.vector_valid | (sender.vector.scan_end == (entering == core.rows - 1)))
+        proof.suppose(
+            ~sender.vector_valid | (sender.vector.scan_end == (entering == core.rows - 1))
+        )
         proof.claim("only vectors that are there leave", followed.count != 0, sender.release)
         claim_level(proof, queue, followed.count)
         claim_order(proof, followed, stored, queue.head.as_value())
@@ -125,7 +127,9 @@ def spike_encoder(core: Core) -> Proof:
         ~due | (encoder.o.ready & only),
         active & encoder.release,
     )
-    proof.reach("the end follows behind a spike", active & ends & ~spike & (rows.vector.spikes != 0))
+    proof.reach(
+        "the end follows behind a spike", active & ends & ~spike & (rows.vector.spikes != 0)
+    )
     pending = sum(encoder.word[lane] for lane in range(core.fire_lanes)) + encoder.word_end
     rows.claim_pace(proof, encoder, pending, core.fire_lanes + 1)
 
@@ -140,7 +144,7 @@ def spike_encoder(core: Core) -> Proof:
 
 
 def membrane_sender(core: Core) -> Proof:
-    """A MembraneSender: the membranes of neurons leave once, in their order, then the scan's end."""
+    """A MembraneSender: the membranes of neurons leave once, in order, then the scan's end."""
     proof = Proof()
     m = proof.module
     sender = MembraneSender(core, vector_places(core))
