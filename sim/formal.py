@@ -22,12 +22,17 @@ from spikeloom.sim.toolchain import require_tool, run_command, tool_environment
 # What Amaranth writes for a claim, and how smtbmc tells which one failed.
 _CLAIM = re.compile(r'cell \$check \S+(\n\s+parameter \\FORMAT "(.*)"\n)')
 _REFUTED = re.compile(r"(?:Assert failed in|Unreached cover statement at) \S+: claim(\d+)")
+# Zeros that a memory begins with: what Amaranth writes for one that was given no contents.
+_ZEROS = re.compile(
+    r"  cell \$meminit_v2 \S+\n(?:    .*\n)*?    connect \\DATA \d+'0+\n(?:    .*\n)*?  end\n"
+)
 
 
 class Proof:
     """A module in which a block stands amid inputs that may do anything, and claims about it.
 
-    There is no reset: the registers begin with what a reset gives them.
+    There is no reset: the registers begin with what a reset gives them. A memory begins with
+    anything, unless it has contents of its own: a reset clears none.
 
     Attributes
     ----------
@@ -157,4 +162,4 @@ def _to_rtlil(proof: Proof) -> tuple[str, list[str]]:
         return f"cell $check \\claim{len(claims) - 1}{match[1]}"
 
     text = str(rtlil.convert(proof.module, name="top", ports=proof.inputs, emit_src=False))
-    return _CLAIM.sub(name, text), claims
+    return _CLAIM.sub(name, _ZEROS.sub("", text)), claims
