@@ -13,7 +13,7 @@ from proofs import neurons, queues, senders, streams
 from proofs.cores import tiny_core, tiny_program
 from spikeloom.compiler.fixed import Decay, Reset
 from spikeloom.rtl.encoder import SpikeEncoder
-from spikeloom.rtl.fire import FireUnit
+from spikeloom.rtl.fire import FireUnit, scan_pause
 from spikeloom.rtl.membranes import MembraneSender
 from spikeloom.rtl.queue import EventQueue
 from spikeloom.rtl.readout import Readout
@@ -30,6 +30,10 @@ def decay(multiplier: int, shift: int) -> Decay:
 
 def fire_lane(**options: Any) -> Proof:
     return neurons.fire_lane(tiny_core([[-4, 3, -2, 1]], steps=64, **options))
+
+
+def row_of_two(**options: Any) -> Proof:
+    return neurons.fire_lane(tiny_core([[-4, 3, -2, 1]] * 2, lanes=2, steps=64, **options))
 
 
 def spike_encoder() -> Proof:
@@ -119,6 +123,22 @@ def test_claims_are_about_something_that_happens(name: str, tmp_path: Path) -> N
 def test_layer_takes_an_event_within_a_bounded_time(tmp_path: Path) -> None:
     verdict = check(layer_pace(), tmp_path, 20, Method.BOUNDED)
     assert verdict.proven, verdict
+
+
+@pytest.mark.parametrize("options", [ZERO, CURRENT], ids=["shift", "product"])
+def test_row_finds_the_states_that_were_written_of_it(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    verdict = check(row_of_two(**options), tmp_path, 15, Method.BOUNDED)
+    assert verdict.proven, verdict
+
+
+@pytest.mark.parametrize("options", [ZERO, CURRENT], ids=["shift", "product"])
+def test_pause_between_scans_that_is_too_short_is_refuted(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neurons, "scan_pause", lambda core: scan_pause(core) - 1)
+    assert check(row_of_two(**options), tmp_path, 15, Method.BOUNDED).refuted
 
 
 # The proof that refutes the fault, and within how many clock cycles.

@@ -84,7 +84,11 @@ class Definition:
 
 
 def fire_lane(core: Core) -> Proof:
-    """A FireUnit of one neuron under any operations that an engine may send."""
+    """A FireUnit of one lane under any operations that an engine may send, followed at row 0.
+
+    Where there are other rows, their operations come at any time, and the states are in a memory
+    that the claims do not look into: such a proof is no induction.
+    """
     proof = Proof()
     m = proof.module
     m.submodules.unit = unit = FireUnit(core)
@@ -95,9 +99,10 @@ def fire_lane(core: Core) -> Proof:
     weight = core.weight[0]
     proof.suppose((total >= int(weight.clip(max=0).sum())) & (total <= int(weight.clip(0).sum())))
 
-    # An engine first clears the row, and leaves it the time to come back between two scans.
-    firing, clearing = operation.kind == Kind.FIRE, operation.kind == Kind.CLEAR
-    pause = scan_pause(core)
+    # An engine first clears the row, and leaves it the time to come back between two visits.
+    firing = (operation.kind == Kind.FIRE) & (operation.row == 0)
+    clearing = (operation.kind == Kind.CLEAR) & (operation.row == 0)
+    pause = scan_pause(core) + core.rows - 1
     wait, cleared = Signal(range(pause + 1)), Signal()
     with m.If(firing | clearing):
         m.d.sync += [wait.eq(pause), cleared.eq(1)]
@@ -106,9 +111,6 @@ def fire_lane(core: Core) -> Proof:
     proof.suppose(~(firing | clearing) | (wait == 0))
     proof.suppose(~firing | cleared)
     proof.suppose(~clearing | operation.window_end)
-    proof.claim("the wait ends", wait <= pause)
-    for stage in (unit.integrate, unit.decide, unit.written):
-        proof.claim("a scan is over when the wait is", stage.kind == Kind.NONE, wait == 0)
 
     # The sums of an operation come in the cycle after it.
     fires, rests = Signal(), Signal()
@@ -126,14 +128,23 @@ def fire_lane(core: Core) -> Proof:
     m.d.sync += [decided.eq(fires), potential.eq(neuron.potential), spike.eq(neuron.spike)]
     m.d.sync += [sent.eq(decided), membrane.eq(potential), spiked.eq(spike)]
     proof.claim("V is that of the definition", unit.membranes.as_signed() == potential, decided)
-    proof.claim("a row is sent two cycles later", unit.vector_valid == sent)
+    proof.claim("a row is sent two cycles later", unit.vector_valid, sent)
     if core.value_sent_bits:
         proof.claim("the membrane is sent", unit.vector.membrane == membrane, sent)
     else:
         proof.claim("the neuron spikes as defined", unit.vector.spikes == spiked, sent)
         proof.reach("a spike", sent & spiked)
     proof.reach("a state at its bound", neuron.membrane == -(1 << (core.neuron.state_bits - 1)))
+    if core.rows > 1:
+        return proof
+
+    proof.claim("no other row is sent", sent, unit.vector_valid)
+    # What the registers hold, for the induction.
+    over = wait == 0
+    proof.claim("the wait ends", wait <= pause)
+    for stage in (unit.integrate, unit.decide, unit.written):
+        proof.claim("a scan is over when the wait is", stage.kind == Kind.NONE, over)
     for number, (held, wanted) in enumerate(neuron.stored(unit)):
         name = f"state {number} is that of the definition"
-        proof.claim(name, held == wanted, cleared & (wait == 0))
+        proof.claim(name, held == wanted, cleared & over)
     return proof
