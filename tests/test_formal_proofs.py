@@ -36,9 +36,9 @@ def row_of_two(**options: Any) -> Proof:
     return neurons.fire_lane(tiny_core([[-4, 3, -2, 1]] * 2, lanes=2, steps=64, **options))
 
 
-def spike_encoder() -> Proof:
-    """Two rows of three places, of which the second row's last is no neuron's."""
-    return senders.spike_encoder(tiny_core([[1]] * 5, lanes=5, fire_lanes=3))
+def spike_encoder(lanes: int = 5, fire_lanes: int = 3) -> Proof:
+    """Five neurons; two rows of three places, of which the second row's last is no neuron's."""
+    return senders.spike_encoder(tiny_core([[1]] * 5, lanes=lanes, fire_lanes=fire_lanes))
 
 
 def membrane_sender(readout: str) -> Proof:
@@ -77,6 +77,7 @@ PROOFS: dict[str, tuple[Callable[[], Proof], int]] = {
     "event queue": (lambda: queues.event_queue(2), 3),
     "vector queue": (lambda: queues.vector_queue(3), 3),
     "spike encoder": (spike_encoder, 3),
+    "spike encoder of two groups": (lambda: spike_encoder(3, 2), 3),
     "sender of final membranes": (lambda: membrane_sender("final_membrane"), 3),
     "sender of all membranes": (lambda: membrane_sender("maximum_membrane"), 3),
     "credits of a layer": (layer_credits, 3),
@@ -207,6 +208,17 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
             "elaborate",
             "for lane in reversed(range(core.fire_lanes)):",
             "for lane in range(core.fire_lanes):",
+        ),
+    ),
+    (
+        lambda: spike_encoder(3, 2),
+        10,
+        Fault(
+            "addresses of filling counted",
+            SpikeEncoder,
+            "elaborate",
+            "core.lanes - (core.parts - 1) * core.fire_lanes",
+            "core.fire_lanes",
         ),
     ),
     (
