@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The queue of vectors between the fire unit and what sends them on."""
 
 from amaranth import Module, Mux, Signal
@@ -29,11 +30,20 @@ class VectorQueue(wiring.Component):
     vector_valid, vector : In, a vector to be taken
     valid, head : Out, the oldest vector
     pop : In(1), it is done with
+
+    Attributes
+    ----------
+    store : the memory of the places
+    oldest, newest : the place of `head`, and the place of the next vector
     """
 
     def __init__(self, layout: data.Layout, places: int):
         self.places = places
         self.level = Signal(range(places + 1))
+        self.oldest, self.newest = Signal(range(places)), Signal(range(places))
+        self.store = memory.Memory(shape=layout, depth=places, init=[])
+        self.read = self.store.read_port(domain="comb")
+        self.write = self.store.write_port()
         super().__init__(
             {
                 "vector_valid": In(1),
@@ -50,11 +60,8 @@ class VectorQueue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.store = store = memory.Memory(
-            shape=self.vector.shape(), depth=self.places, init=[]
-        )
-        read, write = store.read_port(domain="comb"), store.write_port()
-        oldest, newest = Signal(range(self.places)), Signal(range(self.places))
+        m.submodules.store = self.store
+        read, write, oldest, newest = self.read, self.write, self.oldest, self.newest
         m.d.comb += [
             self.valid.eq(self.level != 0),
             read.addr.eq(oldest),

