@@ -10,7 +10,7 @@ import pytest
 
 
 @dataclass(frozen=True)
-class Fault:
+class Mutation:
     """A change of one line of a block.
 
     Attributes
@@ -31,7 +31,8 @@ class Fault:
         """Put a changed copy of the method in the method's place."""
         method: Callable[..., Any] = getattr(self.block, self.method)
         source = textwrap.dedent(inspect.getsource(method))
-        assert source.count(self.line) == 1, f"'{self.line}' is not in {self.method} exactly once"
+        found = source.count(self.line)
+        assert found == 1, f"'{self.line}' is {found} times in {self.method} of {self.block}"
         scope: dict[str, Any] = {}
         module = inspect.getmodule(method)
         exec(source.replace(self.line, self.fault), dict(module.__dict__), scope)

@@ -1,10 +1,8 @@
 # amaranth: UnusedElaboratable=no
 """Faults planted in blocks of the accelerator, and the comparison that must catch them."""
 
-import inspect
 import re
-import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +10,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from lockstep import accelerator_bench, send_words
+from planted import Mutation
 from spikeloom.compiler.program import Program
 from spikeloom.rtl.top import Accelerator
 from spikeloom.sim.difference import Difference, Observation
@@ -48,14 +47,7 @@ class Fault:
     def plant(self, blocks: Iterable[type], monkeypatch: pytest.MonkeyPatch) -> None:
         """Put a mutated copy of the method in the method's place."""
         block = next(block for block in blocks if block.__name__ == self.block)
-        method: Callable[..., Any] = getattr(block, self.method)
-        source = textwrap.dedent(inspect.getsource(method))
-        found = source.count(self.line)
-        assert found == 1, f"'{self.line}' is {found} times in {self.block}.{self.method}"
-        scope: dict[str, Any] = {}
-        names = dict(inspect.getmodule(method).__dict__)
-        exec(source.replace(self.line, self.fault), names, scope)
-        monkeypatch.setattr(block, self.method, scope[self.method])
+        Mutation(self.name, block, self.method, self.line, self.fault).plant(monkeypatch)
 
 
 _ENTRY = re.compile(

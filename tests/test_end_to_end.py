@@ -147,8 +147,8 @@ def test_emitted_verilog_equals_the_model_at_every_clock_edge(
     assert verdict["numbers"] == 3 * 4 * numbers
     # All inputs of the last sample spike: an event takes a cycle per group of lanes.
     assert verdict["cycles"] > 3 * STEPS * INPUTS * HIDDEN // LANES["hidden1"]
-    # So few samples never make the last layer wait for a slow receiver.
-    assert verdict["states"][0] >= verdict["states"][1] - 1
+    # So few samples never make one of the two layers wait for a slow receiver.
+    assert verdict["states"][0] >= verdict["states"][1] - 2
     seen, legal = verdict["transitions"]
     assert seen > 2 / 3 * legal
 
