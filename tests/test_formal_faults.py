@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from planted import Fault
+from planted import Mutation
 from proofs import queues
 from proofs.cases import (
     CURRENT,
@@ -31,11 +31,11 @@ from spikeloom.sim.formal import Method, Proof, check
 pytestmark = pytest.mark.formal
 
 # The proof that refutes the fault, and within how many clock cycles.
-FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
+FAULTS: tuple[tuple[Callable[[], Proof], int, Mutation], ...] = (
     (
         lambda: queues.event_queue(2),
         6,
-        Fault(
+        Mutation(
             "lost event",
             EventQueue,
             "elaborate",
@@ -46,7 +46,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         lambda: queues.event_queue(2),
         6,
-        Fault(
+        Mutation(
             "duplicated event",
             EventQueue,
             "elaborate",
@@ -57,7 +57,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         lambda: queues.vector_queue(3),
         8,
-        Fault(
+        Mutation(
             "place that is no place",
             VectorQueue,
             "elaborate",
@@ -68,7 +68,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         spike_encoder,
         8,
-        Fault(
+        Mutation(
             "back-pressure ignored by the encoder",
             SpikeEncoder,
             "elaborate",
@@ -79,7 +79,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         spike_encoder,
         8,
-        Fault(
+        Mutation(
             "end overwritten by the next row",
             SpikeEncoder,
             "elaborate",
@@ -90,7 +90,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         spike_encoder,
         8,
-        Fault(
+        Mutation(
             "highest spike first",
             SpikeEncoder,
             "elaborate",
@@ -101,7 +101,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         lambda: spike_encoder(3, 2),
         10,
-        Fault(
+        Mutation(
             "addresses of filling counted",
             SpikeEncoder,
             "elaborate",
@@ -112,7 +112,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         spike_encoder,
         12,
-        Fault(
+        Mutation(
             "idle cycle between two rows",
             SpikeEncoder,
             "elaborate",
@@ -123,7 +123,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         lambda: membrane_sender("maximum_membrane"),
         8,
-        Fault(
+        Mutation(
             "back-pressure ignored by the sender of membranes",
             MembraneSender,
             "elaborate",
@@ -134,7 +134,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         lambda: membrane_sender("maximum_membrane"),
         10,
-        Fault(
+        Mutation(
             "membrane of no neuron",
             MembraneSender,
             "elaborate",
@@ -145,7 +145,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         layer_credits,
         16,
-        Fault(
+        Mutation(
             "credits ignored",
             SynapseEngine,
             "_issue",
@@ -156,7 +156,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         layer_credits,
         16,
-        Fault(
+        Mutation(
             "credit that comes back twice",
             SynapseEngine,
             "_advance",
@@ -167,7 +167,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         layer_pace,
         20,
-        Fault(
+        Mutation(
             "credit that never comes back",
             SynapseEngine,
             "_advance",
@@ -178,7 +178,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         accelerator_output,
         20,
-        Fault(
+        Mutation(
             "back-pressure ignored by the readout",
             Readout,
             "_send",
@@ -189,7 +189,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         lambda: fire_lane(**ZERO),
         10,
-        Fault(
+        Mutation(
             "threshold off by one",
             FireUnit,
             "_decide",
@@ -200,7 +200,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         lambda: fire_lane(**ZERO),
         10,
-        Fault(
+        Mutation(
             "window that does not start from rest",
             FireUnit,
             "_rest",
@@ -211,7 +211,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         lambda: fire_lane(**ZERO),
         10,
-        Fault(
+        Mutation(
             "decay rounded down",
             FireUnit,
             "_shifted",
@@ -222,7 +222,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         lambda: fire_lane(**CURRENT),
         14,
-        Fault(
+        Mutation(
             "no saturation",
             FireUnit,
             "_decayed",
@@ -233,7 +233,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
     (
         lambda: fire_lane(**SINGLE),
         16,
-        Fault(
+        Mutation(
             "spent spike forgotten",
             FireUnit,
             "_decide",
@@ -250,7 +250,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Fault], ...] = (
 def test_planted_fault_is_refuted(
     proof: Callable[[], Proof],
     depth: int,
-    fault: Fault,
+    fault: Mutation,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
