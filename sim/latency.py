@@ -145,7 +145,8 @@ def _result_cycles(
     results: list[tuple[int, int]] = []
     cycle = position = 0
     class_cycle: int | None = None
-    while len(results) < samples:
+    # Behind an early stop words are left, which belong to their sample all the same.
+    while len(results) < samples or position < len(words):
         valid, _, last_word = model.m_axis
         if valid and class_cycle is None:
             class_cycle = cycle

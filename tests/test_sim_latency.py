@@ -1,6 +1,7 @@
 """The cycles counted on the cycle model against the RTL, and the bound against a hand count."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from amaranth.sim import Simulator
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.inputs import Spikes
+from spikeloom.compiler.ir import Readout
 from spikeloom.compiler.onnx_import import examine
 from spikeloom.compiler.passes import lower
 from spikeloom.compiler.program import Program
@@ -117,3 +119,15 @@ def test_no_sample_is_faster_than_its_bound(program: Program, spikes: Spikes) ->
 def test_spikes_of_another_network_are_refused(program: Program) -> None:
     with pytest.raises(SpikeloomError, match="input spikes have shape"):
         measure(program, np.zeros((3, 1, 2), np.uint8))
+
+
+def test_sample_that_stops_early_leaves_no_words_to_the_next_one(program: Program) -> None:
+    network = replace(program.network, readout=Readout("out", "first_spike")).with_early_stop()
+    early = Program(network, program.lanes)
+    # Both outputs spike in the first step; three are left of the window.
+    spikes = np.ones((4, 3, 2), np.uint8)
+    cycles = measure(early, spikes)
+    assert (cycles.to_class == cycles.to_class[0]).all()
+    whole = measure(Program(replace(network, readout=Readout("out")), program.lanes), spikes)
+    assert (cycles.to_class < whole.to_class).all()
+    assert (cycles.bound * network.steps == whole.bound).all()
