@@ -21,6 +21,7 @@ class LayerCore(wiring.Component):
     Parameters
     ----------
     core : Core
+    places : vectors that wait behind the fire unit; see `vector_places`, which is the default
 
     Members
     -------
@@ -28,9 +29,9 @@ class LayerCore(wiring.Component):
     o : Out(stream) of events of this layer: its spikes, or its membranes for the readout
     """
 
-    def __init__(self, core):
+    def __init__(self, core, places: int = 0):
         self.core = core
-        places = vector_places(core)
+        places = places or vector_places(core)
         self.queue = EventQueue(event_layout(core.inputs, core.value_bits))
         self.engine = SynapseEngine(core, scan_pause(core), places)
         self.lanes = LaneArray(core)

@@ -33,11 +33,12 @@ def membrane_sender(readout: str) -> Proof:
 
 
 def layer_credits() -> Proof:
-    return streams.layer_credits(tiny_core([[1, -2]] * 3, lanes=3, fire_lanes=2))
+    return streams.layer_credits(tiny_core([[1, -2]] * 3, lanes=3, fire_lanes=2), places=3)
 
 
 def layer_pace() -> Proof:
-    return streams.layer_pace(tiny_core([[1, -2]] * 3, lanes=3, fire_lanes=2), most=8)
+    core = tiny_core([[1, -2]] * 3, lanes=3, fire_lanes=2)
+    return streams.layer_pace(core, places=3, most=8)
 
 
 def accelerator_output() -> Proof:

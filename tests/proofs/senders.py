@@ -139,6 +139,9 @@ def spike_encoder(core: Core) -> Proof:
     proof.claim("the end is of that row", encoder.word_last == last, active & ends)
     proof.claim("the rows are counted", encoder.base == starts[rows.row])
     proof.claim("the parts are counted", encoder.part == rows.row % core.parts)
+    proof.claim("a spike is known", encoder.any_spike == encoder.word.any())
+    several = (encoder.word & (encoder.word - 1)) != 0
+    proof.claim("more than one spike is known", encoder.many_spikes == several)
     proof.claim("nothing is held before the first row", held[: core.fire_lanes + 1] == 0, ~begun)
     return proof
 

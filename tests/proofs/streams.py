@@ -13,11 +13,11 @@ from spikeloom.rtl.top import Accelerator
 from spikeloom.sim.formal import Proof
 
 
-def layer_credits(core: Core) -> Proof:
+def layer_credits(core: Core, places: int) -> Proof:
     """A LayerCore: rows on their way and in the queue are never more than the queue's places."""
     proof = Proof()
     m = proof.module
-    m.submodules.layer = layer = LayerCore(core)
+    m.submodules.layer = layer = LayerCore(core, places)
     _drive(proof, layer)
     engine, fire, queue = layer.engine, layer.fire, layer.encoder.queue
     stages = [engine.fetch, engine.apply, fire.integrate, fire.decide]
@@ -32,11 +32,11 @@ def layer_credits(core: Core) -> Proof:
     return proof
 
 
-def layer_pace(core: Core, most: int) -> Proof:
+def layer_pace(core: Core, places: int, most: int) -> Proof:
     """A LayerCore takes an event within `most` cycles, if its receiver takes all that it sends."""
     proof = Proof()
     m = proof.module
-    m.submodules.layer = layer = LayerCore(core)
+    m.submodules.layer = layer = LayerCore(core, places)
     _drive(proof, layer)
     proof.suppose(layer.o.ready)
     waits = Signal(range(most + 2))
@@ -73,7 +73,7 @@ def accelerator_output(program: Program) -> Proof:
     one = [readout.state == state for state in State.__members__.values()]
     scanning = readout.state == State.SCAN
     proof.claim("the readout is in one state", Cat(one).any())
-    proof.claim("a packet begins when its score is there", scanning, readout.banks.awaited)
+    proof.claim("scores are fetched before a packet begins", scanning, readout.reader.fetching)
     return proof
 
 
