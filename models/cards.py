@@ -109,10 +109,12 @@ def _integer_cell(card: Card, weight_bits: int) -> str:
     entry = integers(card, weight_bits)
     if entry is None:
         return ""
+    remarks = [] if entry["training"] == "floats" else [entry["training"]]
     seeds = len(entry["test_accuracy"])
-    less = seeds < len(card["float"]["seeds"])
-    how = f"{seeds} seed{'s' if seeds > 1 else ''}, " if less else ""
-    return f"{100 * entry['mean']:.2f} ({how}loses {100 * loss(card, entry):.2f})"
+    if seeds < len(card["float"]["seeds"]):
+        remarks.append(f"{seeds} seed{'s' if seeds > 1 else ''}")
+    remarks.append(f"loses {100 * loss(card, entry):.2f}")
+    return f"{100 * entry['mean']:.2f} ({', '.join(remarks)})"
 
 
 COLUMNS: dict[str, Callable[[Card], str]] = {

@@ -96,12 +96,12 @@ def test_table_says_what_integers_lose_to_floats_of_the_same_seeds() -> None:
             {"weight_bits": 4, "test_accuracy": [0.981], "mean": 0.981, "seeds": [1]},
         ],
     }
-    for entry in card["integers"]:
-        entry["training"] = "fine-tuned"
+    for entry, training in zip(card["integers"], ("floats", "fine-tuned"), strict=True):
+        entry["training"] = training
     assert [round(cards.loss(card, entry), 6) for entry in card["integers"]] == [0.0005, 0.003]
     assert cards.table([card]).splitlines()[2] == (
         "| `some-mlp` | 8 | 98.1, unverified | 98.20 +- 0.28 | 2 | 0.13 | 98.15 (loses 0.05) "
-        "| 98.10 (1 seed, loses 0.30) |"
+        "| 98.10 (fine-tuned, 1 seed, loses 0.30) |"
     )
     card["integers"] = []
     card["float"] = {"seeds": [3], "test_accuracy": [0.9], "mean": 0.9, "deviation": None}
