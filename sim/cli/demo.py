@@ -8,6 +8,7 @@ iCE40 board. Takes some minutes; every file that it writes is named at the end.
 import argparse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from spikeloom.sim.cli.console import Console
@@ -50,12 +51,13 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     results["check"] = check.run(argparse.Namespace(model=onnx), console)
 
     console.say("[3/7] compile")
-    results["compile"] = compile.run(_compile_arguments(onnx, samples, out), console)
+    results["compile"] = compile.run(
+        _arguments(compile, onnx, "-o", out, "--check", samples), console
+    )
     path = Path(results["compile"]["files"]["program"])
 
     console.say("[4/7] emit")
-    emitted = argparse.Namespace(program=path, out=out / "verilog", probe=False)
-    results["emit"] = emit.run(emitted, console)
+    results["emit"] = emit.run(_arguments(emit, path, "-o", out / "verilog"), console)
 
     programs = {name: _folded(path, find_board(name).part.budget) for name in BOARDS}
     with ThreadPoolExecutor(1) as pool:
@@ -78,19 +80,11 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     return results
 
 
-def _compile_arguments(onnx: Path, samples: Path, out: Path) -> argparse.Namespace:
-    from spikeloom.compiler.ir import Precision
-
-    default = Precision()
-    return argparse.Namespace(
-        model=onnx,
-        out=out,
-        weight_bits=default.weight_bits,
-        state_bits=default.state_bits,
-        decay_bits=default.decay_bits,
-        lanes={},
-        check=samples,
-    )
+def _arguments(command: ModuleType, *words: object) -> argparse.Namespace:
+    """The arguments of another command, as if these words had been typed."""
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return parser.parse_args([str(word) for word in words])
 
 
 def _folded(path: Path, budget: Any) -> "Program":
