@@ -91,7 +91,7 @@ def _blocks(cores: tuple[Core, ...], budget: Budget) -> int:
 
 
 def _core_blocks(core: Core, budget: Budget) -> int:
-    """Block RAMs of a core: weights, and with more than one group sums and biases."""
+    """Block RAMs of a core: weights, sums of more than one group, states of more than one row."""
     words = [(core.inputs * core.groups, core.lanes * core.weight_bits)]
     if core.groups > 1:
         words.append((core.groups, core.lanes * core.sum_bits))

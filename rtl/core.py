@@ -29,9 +29,9 @@ class LayerCore(wiring.Component):
     o : Out(stream) of events of this layer: its spikes, or its membranes for the readout
     """
 
-    def __init__(self, core, places: int = 0):
+    def __init__(self, core, places: int | None = None):
         self.core = core
-        places = places or vector_places(core)
+        places = vector_places(core) if places is None else places
         self.queue = EventQueue(event_layout(core.inputs, core.value_bits))
         self.engine = SynapseEngine(core, scan_pause(core), places)
         self.lanes = LaneArray(core)

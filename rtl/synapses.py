@@ -198,9 +198,10 @@ class SynapseEngine(wiring.Component):
         ]
         bits = product_bits(core)
         for lane, weight in enumerate(signed_lanes(word, core.lanes)):
-            scaled = Mux(value == 0, 0, Mux(value[-1], -weight, weight))
             if core.has_products:
                 scaled = weight * value
+            else:
+                scaled = Mux(value == 0, 0, Mux(value[-1], -weight, weight))
             m.d.sync += self.weights[lane * bits : (lane + 1) * bits].eq(scaled)
 
     def model(self):

@@ -17,7 +17,6 @@ from spikeloom.compiler.program import Program
 from spikeloom.compiler.readouts import steps_used
 from spikeloom.compiler.reference import run
 from spikeloom.rtl.top import Accelerator
-from spikeloom.sim.benchmarks import DensityRow, sweep_density
 from spikeloom.sim.boards import find_part
 from spikeloom.sim.latency import Cycles, measure
 from spikeloom.sim.synthesis import synthesise_alone
@@ -125,11 +124,6 @@ class Measured:
 
 
 SPIKER = "Spiker+ 2.0.3 with 784-128-10, not measured here, takes 1,085 whatever the density"
-
-
-def sweep(case: Case, samples: int = 8, seed: int = 0) -> tuple[DensityRow, ...]:
-    """Cycles per time step of a case against the density of random input."""
-    return sweep_density(build_program(case)[0], samples, seed)
 
 
 def build_program(case: Case) -> tuple[Program, float | None]:

@@ -22,7 +22,7 @@ from spikeloom.compiler.program import Program
 from spikeloom.compiler.readouts import steps_used
 from spikeloom.compiler.reference import Trace
 from spikeloom.rtl.emit import to_verilog
-from spikeloom.rtl.result import Packet
+from spikeloom.rtl.result import HEADER_WORDS, SAMPLE_BITS, Packet
 from spikeloom.rtl.top import Accelerator
 from spikeloom.sim.bench import PROGRESS
 from spikeloom.sim.coverage import Coverage, coverage
@@ -168,14 +168,18 @@ def _compare_with_reference(program: Program, outcome: dict[str, Any], expected:
     readout = program.network.readout
     used = steps_used(readout, expected.spikes[readout.population])
     sent = (
-        ("sample", [packet.sample for packet in packets], np.arange(len(packets)) % (1 << 16)),
+        (
+            "sample",
+            [packet.sample for packet in packets],
+            np.arange(len(packets)) % (1 << SAMPLE_BITS),
+        ),
         ("class", [packet.category for packet in packets], expected.classes),
         ("steps", [packet.steps for packet in packets], used),
         ("score", [packet.scores for packet in packets], expected.scores),
     )
     for name, values, wanted in sent:
         _require_equal("readout", name, np.array(values), wanted)
-    numbers = len(packets) * 3 + expected.scores.size
+    numbers = len(packets) * HEADER_WORDS + expected.scores.size
     counted = np.arange(program.network.steps)[:, None] < used
     for core in program.cores:
         traces: dict[str, NDArray[np.integer[Any]]] = {

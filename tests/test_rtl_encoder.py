@@ -4,11 +4,10 @@ import random
 
 import pytest
 
-from lockstep import Bench
+from sender_bench import send_vectors
 from small_programs import small_program
 from spikeloom.rtl.encoder import SpikeEncoder
 from spikeloom.rtl.events import EventCode
-from spikeloom.rtl.probe import Probe
 
 # Neurons, lanes, fire lanes: one row, one group of several rows, several groups, and filling
 # behind the last neuron of a group and of the layer.
@@ -43,34 +42,7 @@ def scans(core, densities, seed=0):
 
 def run(core, vectors, places=3, offer=0.5, ready=0.5, seed=0):
     """Send all vectors in lockstep; gives the events and the cycles in which they were taken."""
-    dut = SpikeEncoder(core, places)
-    model = dut.model()
-    generator = random.Random(seed)
-    events, times = [], []
-
-    def cycles():
-        pending, credits, time = list(vectors), places, 0
-        while pending or model.vectors or model.valid:
-            # As the synapse engine does it: a vector is only sent where there is a place.
-            vector = pending.pop(0) if pending and credits and generator.random() < offer else None
-            taken = generator.random() < ready
-            release = model.releases(taken)
-            credits += release - (vector is not None)
-            drive = [
-                (dut.vector_valid, vector is not None),
-                (dut.vector.as_value(), vector or 0),
-                (dut.o.ready, taken),
-            ]
-            yield drive, (*model.values(), release)
-            if model.valid and taken:
-                events.append(model.event)
-                times.append(time)
-            model.clock(vector, taken, release)
-            time += 1
-        assert credits == places
-
-    Bench(dut, [*dut.probes(), Probe("release", dut.release)]).run(cycles())
-    return events, times
+    return send_vectors(SpikeEncoder(core, places), vectors, places, offer, ready, seed)
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)

@@ -4,12 +4,11 @@ import random
 
 import pytest
 
-from lockstep import Bench
+from sender_bench import send_vectors
 from small_programs import small_program
 from spikeloom.compiler.ir import Readout
 from spikeloom.rtl.events import EventCode
 from spikeloom.rtl.membranes import MembraneSender
-from spikeloom.rtl.probe import Probe
 
 STEPS = 3
 KINDS = ["final_membrane", "maximum_membrane"]
@@ -44,33 +43,7 @@ def scans(core, steps, seed=0):
 
 def run(core, vectors, places=3, offer=0.5, ready=0.5):
     """Send all vectors in lockstep; gives the events and the cycles in which they were taken."""
-    dut = MembraneSender(core, places)
-    model = dut.model()
-    generator = random.Random(core.neurons)
-    events, times = [], []
-
-    def cycles():
-        pending, credits, time = list(vectors), places, 0
-        while pending or model.vectors or model.valid:
-            vector = pending.pop(0) if pending and credits and generator.random() < offer else None
-            taken = generator.random() < ready
-            release = model.releases(taken)
-            credits += release - (vector is not None)
-            drive = [
-                (dut.vector_valid, vector is not None),
-                (dut.vector.as_value(), vector or 0),
-                (dut.o.ready, taken),
-            ]
-            yield drive, (*model.values(), release)
-            if model.valid and taken:
-                events.append(model.event)
-                times.append(time)
-            model.clock(vector, taken, release)
-            time += 1
-        assert credits == places
-
-    Bench(dut, [*dut.probes(), Probe("release", dut.release)]).run(cycles())
-    return events, times
+    return send_vectors(MembraneSender(core, places), vectors, places, offer, ready, core.neurons)
 
 
 @pytest.mark.parametrize("kind", KINDS)
