@@ -45,12 +45,26 @@ def read(name: str) -> Card:
         near = difflib.get_close_matches(name, known, cutoff=0.4) or known
         offer = f"; did you mean {' or '.join(map(repr, near))}?" if near else ", which is empty"
         raise SpikeloomError(f"no network '{name}' in the zoo{offer}")
-    path = folder() / f"{name}.json"
-    card: Card = json.loads(path.read_text(encoding="utf-8"))
-    if card.get("format") != FORMAT:
-        raise SpikeloomError(
-            f"model card '{path}' has the format '{card.get('format')}'; wanted '{FORMAT}'"
-        )
+    return read_file(folder() / f"{name}.json")
+
+
+def read_file(path: Path) -> Card:
+    """The card in a file.
+
+    Raises
+    ------
+    SpikeloomError
+        If the file is missing or is not a model card of this format.
+    """
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SpikeloomError(f"model card '{path}' does not exist") from error
+    except (OSError, ValueError) as error:
+        raise SpikeloomError(f"model card '{path}' cannot be read: {error}") from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        found = card.get("format") if isinstance(card, dict) else None
+        raise SpikeloomError(f"model card '{path}' has the format '{found}'; wanted '{FORMAT}'")
     return card
 
 

@@ -4,7 +4,6 @@ A checkpoint is a safetensors file: tensors and a JSON text in its header, and n
 """
 
 import csv
-import hashlib
 import io
 import json
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import safetensors
 import safetensors.torch
-import torch
 from torch import nn
 
 from spikeloom.compiler import files
@@ -96,48 +94,6 @@ def load(path: Path) -> Checkpoint:
         raise SpikeloomError(
             f"'{path}' is not a Spikeloom checkpoint: {describe_error(error)}"
         ) from error
-
-
-@torch.no_grad()
-def start_from(path: Path, recipe: Recipe, module: nn.Sequential) -> Start:
-    """Give a recipe's network the weights, biases and learned parameters of a checkpoint.
-
-    The time steps, the encoder and the fixed numbers of the neurons stay the recipe's.
-
-    Raises
-    ------
-    SpikeloomError
-        As `load` does, or if the checkpoint is of another network.
-    """
-    stored = load(path)
-    weights = dict(stored.module.named_parameters())
-    wanted = dict(module.named_parameters())
-    for what, found, needed in (
-        ("network", stored.recipe.full_notation, recipe.full_notation),
-        *(
-            (f"'{name}' of shape", _shape(weights.get(name)), _shape(wanted.get(name)))
-            for name in sorted(weights.keys() | wanted.keys())
-        ),
-    ):
-        if found != needed:
-            raise SpikeloomError(
-                f"checkpoint '{path}' has {what} {found}, but recipe '{recipe.name}' has {needed}"
-            )
-    for name, parameter in wanted.items():
-        parameter.copy_(weights[name])
-    training = stored.recipe.training
-    return Start(
-        file=path.name,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        steps=stored.recipe.encoder.steps,
-        epochs=training.epochs,
-        weight_bits=training.weight_bits,
-        seed=training.seed,
-    )
-
-
-def _shape(parameter: nn.Parameter | None) -> tuple[int, ...] | None:
-    return None if parameter is None else tuple(parameter.shape)
 
 
 def write_metrics(epochs: tuple[Epoch, ...], path: Path) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeloom.models import checkpoint
 from spikeloom.models.data import Dataset
 from spikeloom.models.evaluate import coded_batch, evaluate
 from spikeloom.models.loop import OnBatch, OnEpoch, fit
 from spikeloom.models.recipe import Recipe
 from spikeloom.models.rounding import Rounding
+from spikeloom.models.start import start_from
 from spikeloom.models.state import Store
 from spikeloom.models.trained import Start, Trained
 
@@ -34,14 +34,15 @@ def train(
     on_batch, on_epoch : called after every batch; after every epoch, with all epochs so far
     state : a file that keeps the state of the training
     resume : go on from that file, if there is one
-    start : a checkpoint of the same network whose weights the training starts from, in place of
-        drawn ones; not read again by a training that goes on from its state
+    start : a checkpoint of the same network, or its ONNX file of the zoo, whose weights the
+        training starts from in place of drawn ones; not read again by a training that goes on from
+        its state
     test : False leaves the test samples alone, as trials on settings must
 
     Raises
     ------
     SpikeloomError
-        As `spikeloom.models.loop.fit` does; if the checkpoint is none or of another network; if the
+        As `spikeloom.models.loop.fit` does; if the start is of another network; if the
         state is of a training from another start.
     """
     dataset = dataset or recipe.load_data()
@@ -54,7 +55,7 @@ def train(
         if stored is not None and stored["file"] == start.name:
             origin = Start(**stored)
         else:
-            origin = checkpoint.start_from(start, recipe, module)
+            origin = start_from(start, recipe, module)
     if store is not None:
         described = origin._asdict() if origin is not None else None
         store = replace(store, identity={**store.identity, "start": described})

@@ -119,18 +119,7 @@ def make_card(
         )
         for bits in _only_rounded(tuned)
     ]
-    for bits in sorted({run.recipe.training.weight_bits for run in tuned}, reverse=True):
-        family = [run for run in tuned if run.recipe.training.weight_bits == bits]
-        scores = [classify(run.model, recipe, split, bits, advance) for run in family]
-        training = "drawn weights" if family[0].start is None else "fine-tuned"
-        entry = _integer_entry(training, bits, scores) | _training_entry(family)
-        content = family[0].model.SerializeToString(deterministic=True)
-        entry["file"] = None
-        if len(content) <= LARGEST_FEW_BITS_FILE:
-            path = target / f"{recipe.name}.{bits}bit.onnx"
-            export.write(family[0].model, path)
-            entry["file"] = cards.file_entry(path)
-        integers.append(entry)
+    integers += _few_bits_entries(tuned, recipe, split, target, advance)
     export.write(first.model, onnx_file)
     card = {
         "format": cards.FORMAT,
@@ -153,6 +142,63 @@ def make_card(
     return card
 
 
+def add_tuned(
+    name: str,
+    tuned: Sequence[Run],
+    dataset: Dataset,
+    target: Path,
+    advance: Advance = lambda samples: None,
+) -> cards.Card:
+    """Put trainings for few bits on the card that `target` has of their recipe.
+
+    They stand in place of the card's entries for as many bits; the network in floats stays.
+
+    Parameters
+    ----------
+    tuned, dataset, target, advance : as for `make_card`; those of `tuned` that were not drawn
+        started from the ONNX file of the card
+
+    Raises
+    ------
+    SpikeloomError
+        As `make_card` does, or if there is no card, or it is of other settings.
+    """
+    card = cards.read_file(target / f"{name}.json")
+    for run in tuned:
+        if run.recipe.name != name or str(run.recipe.encoder) != card["encoder"]:
+            raise SpikeloomError(
+                f"'{run.folder}' holds '{run.recipe.name}' with {run.recipe.encoder}, but the card "
+                f"is of '{name}' with {card['encoder']}"
+            )
+    _check_tuned(tuned, {card["file"]["sha256"]})
+    entries = _few_bits_entries(tuned, tuned[0].recipe, dataset.test, target, advance)
+    trained = {item["weight_bits"] for item in entries}
+    kept = [item for item in card["integers"] if item["weight_bits"] not in trained]
+    card["integers"] = sorted([*kept, *entries], key=lambda item: -item["weight_bits"])
+    cards.write(card, target / f"{name}.json")
+    return card
+
+
+def _few_bits_entries(
+    tuned: Sequence[Run], recipe: Recipe, split: Split, target: Path, advance: Advance
+) -> list[dict[str, Any]]:
+    """An entry for each number of bits, most first; writes the networks that are small."""
+    entries = []
+    for bits in sorted({run.recipe.training.weight_bits for run in tuned}, reverse=True):
+        family = [run for run in tuned if run.recipe.training.weight_bits == bits]
+        scores = [classify(run.model, recipe, split, bits, advance) for run in family]
+        training = "drawn weights" if family[0].start is None else "fine-tuned"
+        entry = _integer_entry(training, bits, scores) | _training_entry(family)
+        content = family[0].model.SerializeToString(deterministic=True)
+        entry["file"] = None
+        if len(content) <= LARGEST_FEW_BITS_FILE:
+            path = target / f"{recipe.name}.{bits}bit.onnx"
+            export.write(family[0].model, path)
+            entry["file"] = cards.file_entry(path)
+        entries.append(entry)
+    return entries
+
+
 def _check_family(runs: Sequence[Run], tuned: Sequence[Run]) -> None:
     first = runs[0]
     for run in (*runs, *tuned):
@@ -170,14 +216,18 @@ def _check_family(runs: Sequence[Run], tuned: Sequence[Run]) -> None:
     seeds = [run.recipe.training.seed for run in runs]
     if len(set(seeds)) < len(seeds):
         raise SpikeloomError(f"the trainings have the seeds {seeds}; wanted different ones")
-    known = {run.checkpoint_sha256 for run in runs}
+    _check_tuned(tuned, {run.checkpoint_sha256 for run in runs})
+
+
+def _check_tuned(tuned: Sequence[Run], starts: set[str]) -> None:
+    """Raise unless all are for few bits and went on from files with these SHA-256."""
     for run in tuned:
         if not run.recipe.training.weight_bits:
             raise SpikeloomError(f"'{run.folder}' holds a training in floats; wanted weight bits")
-        if run.start is not None and run.start.sha256 not in known:
+        if run.start is not None and run.start.sha256 not in starts:
             raise SpikeloomError(
                 f"the training in '{run.folder}' started from another '{run.start.file}' than "
-                "those given"
+                "that of the card"
             )
 
 

@@ -4,19 +4,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-import torch
 from torch import nn
 
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.operator import DOMAIN
 from spikeloom.models import cards, checkpoint, export, recipes, result
 from spikeloom.models.check import check_export
 from spikeloom.models.data import Dataset
 from spikeloom.models.described import first_difference
 from spikeloom.models.evaluate import evaluate
-from spikeloom.models.neuron import Parameters
 from spikeloom.models.recipe import Recipe
 from spikeloom.models.trained import Start
 
@@ -136,23 +132,3 @@ def command(run: Run) -> str:
     told = (f"--{name.replace('_', '-')} {value}" for name, value in sorted(run.options.items()))
     start = () if run.start is None else (f"--from {run.start.file}",)
     return " ".join(("spikeloom train", run.recipe.name, *start, *told))
-
-
-def network_of(model: onnx.ModelProto, recipe: Recipe) -> nn.Sequential:
-    """The torch network of an exported model: the recipe's, with the numbers of the file."""
-    values = {
-        item.name: torch.from_numpy(np.array(onnx.numpy_helper.to_array(item)))
-        for item in model.graph.initializer
-    }
-    module = recipe.build()
-    numbers = module.state_dict()
-    numbers |= {name: item for name, item in values.items() if name in numbers}
-    for node in model.graph.node:
-        if node.op_type == "MatMul":
-            numbers[node.input[1]] = values[node.input[1]].T
-        elif node.domain == DOMAIN:
-            # Layers whose numbers are equal share them in the file.
-            for name, source in zip(Parameters._fields, node.input[1:], strict=True):
-                numbers[f"{node.name}.{name}"] = values[source]
-    module.load_state_dict(numbers)
-    return module

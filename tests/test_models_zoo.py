@@ -19,8 +19,9 @@ from spikeloom.models.encoders import EventBins
 from spikeloom.models.export import convert
 from spikeloom.models.recipe import Recipe
 from spikeloom.models.recipes import find
+from spikeloom.models.start import network_of, start_from
 from spikeloom.models.tssl import Tssl
-from spikeloom.models.zoo_runs import Run, command, network_of, read_run
+from spikeloom.models.zoo_runs import Run, command, read_run
 from spikeloom.sim.cli import train
 from spikeloom.sim.cli.console import Console
 
@@ -124,7 +125,7 @@ def test_trainings_that_do_not_belong_together_are_refused(
         ([first, first], [], r"have the seeds \[0, 0\]; wanted different ones"),
         ([tuned], [], "holds a training for 4-bit weights; wanted one in floats"),
         ([first], [second], "holds a training in floats; wanted weight bits"),
-        ([second], [tuned], "started from another 'digits.safetensors' than those given"),
+        ([second], [tuned], "started from another 'digits.safetensors' than that of the card"),
     ):
         with pytest.raises(SpikeloomError, match=message):
             zoo_cards.make_card(floats, few, dataset, tmp_path)
@@ -136,6 +137,46 @@ def test_trainings_that_do_not_belong_together_are_refused(
     message = r"has training.seed = 0, but recipe 'digits' now has 1; train it anew"
     with pytest.raises(SpikeloomError, match=message):
         read_run(tmp_path, dataset)
+
+
+def test_card_that_is_there_takes_a_network_trained_on_from_its_file(
+    runs: list[Run], folders: list[Path], tmp_path: Path
+) -> None:
+    dataset, place = find("digits").load_data(), tmp_path / "zoo"
+    before = zoo_cards.make_card(runs[:1], [], dataset, place)
+    few = run_of(tmp_path / "few", place / "digits.onnx", epochs=1, weight_bits=4)
+    card = zoo_cards.add_tuned("digits", [read_run(few, dataset)], dataset, place)
+    eight, tuned = card["integers"]
+    assert eight == before["integers"][0]
+    assert tuned["training"] == "fine-tuned"
+    assert tuned["start"][0]["sha256"] == before["file"]["sha256"]
+    assert tuned["file"] == cards.file_entry(place / "digits.4bit.onnx")
+    assert tuned["commands"] == [
+        "spikeloom train digits --from digits.onnx --epochs 1 --weight-bits 4"
+    ]
+    assert card | {"integers": before["integers"]} == before
+    assert cards.read_file(place / "digits.json") == card
+    # From the checkpoint, whose weights are the same ones, but the card does not show that.
+    message = "started from another 'digits.safetensors' than that of the card"
+    with pytest.raises(SpikeloomError, match=message):
+        zoo_cards.add_tuned("digits", [runs[2]], dataset, place)
+    with pytest.raises(SpikeloomError, match=r"model card '.*' does not exist"):
+        zoo_cards.add_tuned("digits", [runs[2]], dataset, tmp_path)
+
+
+def test_start_from_a_file_that_its_card_does_not_describe_is_refused(
+    runs: list[Run], tmp_path: Path
+) -> None:
+    make_card(runs, tmp_path)
+    recipe = find("digits")
+    with pytest.raises(SpikeloomError, match=r"model card '.*4bit.json' does not exist"):
+        start_from(tmp_path / "digits.4bit.onnx", recipe, recipe.build())
+    (tmp_path / "digits.4bit.onnx").replace(tmp_path / "digits.onnx")
+    with pytest.raises(SpikeloomError, match="is not the network in floats that"):
+        start_from(tmp_path / "digits.onnx", recipe, recipe.build())
+    (tmp_path / "digits.json").write_text("[]")
+    with pytest.raises(SpikeloomError, match="has the format 'None'"):
+        start_from(tmp_path / "digits.onnx", recipe, recipe.build())
 
 
 def test_network_is_built_again_from_its_file(runs: list[Run]) -> None:

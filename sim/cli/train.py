@@ -7,8 +7,8 @@ and `labels`) and NAME.onnx (float, its spikes compared with torch's on test sam
 epoch is picked on the validation samples; the test samples are looked at once, at the end, and
 with --no-test never.
 
---from takes the weights of an earlier training of the same network: for a longer window (--steps),
-or for few bits after a training in floats (--weight-bits).
+--from takes the weights of an earlier training of the same network, or of the zoo's: for a longer
+window (--steps), or for few bits after a training in floats (--weight-bits).
 
 NAME.state.safetensors holds the state of a training that is not finished: after an interruption
 --resume goes on from it, to the very same weights.
@@ -90,7 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         default=argparse.SUPPRESS,
-        help="start from the weights of this checkpoint of the same network",
+        help="start from the weights of the same network: a checkpoint, or NAME.onnx of 'spikeloom "
+        "zoo NAME' with its card beside it",
     )
     parser.add_argument(
         "--no-test",

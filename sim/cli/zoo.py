@@ -7,7 +7,8 @@ network trained for few bits into a folder.
 
 For maintainers: --add takes the output folders of trainings in floats of one recipe, which differ
 in their seeds, compiles their networks, classifies all test samples and writes the first one's
-network and the card; --tuned takes those trained with --weight-bits.
+network and the card; --tuned takes those trained with --weight-bits. --tuned alone puts these on
+the card that is in the folder already; they started from its ONNX file.
 """
 
 import argparse
@@ -43,20 +44,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         default=argparse.SUPPRESS,
-        help="with --add: folder with the data sets (see 'spikeloom train')",
+        help="with --add or --tuned: folder with the data sets (see 'spikeloom train')",
     )
 
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """List, copy out or add."""
     given = vars(args)
-    if "add" in given:
+    if "add" in given or "tuned" in given:
         if "name" in given:
-            raise SpikeloomError(f"--add takes folders of trainings, and no name '{args.name}'")
-        return _add(args.add, given.get("tuned", []), args.out, given.get("data"), console)
-    for option in ("tuned", "data"):
-        if option in given:
-            raise SpikeloomError(f"--{option} goes with --add")
+            option = "add" if "add" in given else "tuned"
+            raise SpikeloomError(
+                f"--{option} takes folders of trainings, and no name '{args.name}'"
+            )
+        folders = (given.get("add", []), given.get("tuned", []))
+        return _add(*folders, args.out, given.get("data"), console)
+    if "data" in given:
+        raise SpikeloomError("--data goes with --add or --tuned")
     if "name" in given:
         return _copy_out(args.name, args.out, console)
     return _list(console, args.markdown)
@@ -110,12 +114,15 @@ def _add(
     from spikeloom.models import checkpoint, zoo_cards
     from spikeloom.models.zoo_runs import find_checkpoint, read_run
 
-    recipe = checkpoint.load(find_checkpoint(folders[0])).recipe
+    recipe = checkpoint.load(find_checkpoint([*folders, *tuned][0])).recipe
     dataset = recipe.load_data(data)
     runs, few_bits = ([read_run(folder, dataset) for folder in group] for group in (folders, tuned))
     samples = zoo_cards.passes(runs, few_bits) * dataset.test.size
     with console.progress(f"classify with {recipe.name}", samples) as advance:
-        card = zoo_cards.make_card(runs, few_bits, dataset, out, advance)
+        if runs:
+            card = zoo_cards.make_card(runs, few_bits, dataset, out, advance)
+        else:
+            card = zoo_cards.add_tuned(recipe.name, few_bits, dataset, out, advance)
     rows = [("floats", "floats", card["float"])]
     rows += [(f"{item['weight_bits']} bits", item["training"], item) for item in card["integers"]]
     console.table(
