@@ -182,7 +182,13 @@ def check_lanes(network: Network, lanes: dict[str, int], fire_lanes: dict[str, i
                 f"layer '{name}' has {sizes[name]} neurons, so it takes 1 .. {sizes[name]} lanes, "
                 f"not {count}"
             )
+    read_out = network.layers[-1].name if network.readout.kind in MEMBRANE_READOUTS else None
     for name, count in fire_lanes.items():
+        if name == read_out and count != 1:
+            raise SpikeloomError(
+                f"layer '{name}' is read out by its membranes, which leave one by one, so it takes "
+                f"1 fire lane, not {count}"
+            )
         most = min(lanes.get(name, sizes[name]), MAX_FIRE_LANES)
         if not 1 <= count <= most:
             raise SpikeloomError(

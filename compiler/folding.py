@@ -1,26 +1,44 @@
-"""Folding: how many lanes each layer gets so that the accelerator fits a part."""
+"""Folding: how many lanes each layer gets, so that a network is fast and fits a part.
 
-from dataclasses import dataclass
+A folding is chosen before synthesis, so its size is an estimate: look-up tables from what other
+designs took, block RAMs and multipliers by counting. Cycles are those of `compiler.cores.Core`: a
+clock cycle per event and group of lanes, and one per row of the fire scan.
+"""
 
-from spikeloom.compiler.cores import Core, map_network
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeloom.compiler import reference
+from spikeloom.compiler.cores import MAX_FIRE_LANES, Core, map_network
+from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.inputs import Spikes
 from spikeloom.compiler.ir import Network
 
 # Look-up tables, measured on synthesised designs for ECP5: what a lane takes per bit of its sums
 # (the adder and its share of the choice of a row), what a fire lane takes per bit of its membrane
-# (three adders, saturation, states), and what a core and the ports take whatever their width.
+# (three adders, saturation), what a core and the ports take whatever their width, and per bit what
+# the choice between two block RAMs takes. A distributed memory has 16 words of 4 bits in 4 of them.
 LUTS_PER_LANE_BIT = 1.75
 LUTS_PER_FIRE_LANE_BIT = 6.0
-LUTS_PER_CORE = 170
+LUTS_PER_CORE = 200
 LUTS_OF_PORTS = 450
+LUTS_PER_CHOICE = 1.0
 
-# The share of the look-up tables that is planned for: a fuller part routes badly, and the estimate
-# is rough. Block RAMs are counted, so all of them may be used.
-LUT_SHARE = 0.75
+# Clock cycles of a time step beside events and rows: the way through the pipeline and back.
+CYCLES_PER_STEP = 7
+
+ASSUMED_DENSITY = 0.1
+"""Share of a population that has an event in a time step, where no spikes are given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a part offers.
+    """What a design may take.
 
     Attributes
     ----------
@@ -28,6 +46,7 @@ class Budget:
     multipliers : DSP blocks
     blocks : block RAMs
     block_width, block_depth : shape of a block RAM at its widest
+    distributed_depth : words of the deepest memory that is made of look-up tables; 0 for none
     """
 
     luts: int
@@ -35,40 +54,222 @@ class Budget:
     blocks: int
     block_width: int
     block_depth: int
+    distributed_depth: int = 0
 
 
-def fit_lanes(network: Network, budget: Budget) -> dict[str, int]:
-    """Lanes per layer: one per neuron, halved in the costliest layer until all fits.
+class _Memory(NamedTuple):
+    """What a memory takes."""
 
-    Where even one lane per layer does not fit, that is what comes back; the build then says by
-    how much the part is too small.
+    blocks: int
+    luts: float
+
+
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """Lanes of every layer, and what they are estimated to take.
+
+    Attributes
+    ----------
+    lanes, fire_lanes : per layer, as `spikeloom.compiler.program.Program` takes them
+    luts, multipliers, blocks : of the accelerator
+    cycles : clock cycles per sample, from its first event to its class
     """
-    lanes = {layer.name: layer.size for layer in network.layers}
-    while True:
-        cores = map_network(network, lanes, {})
-        foldable = [core for core in cores if core.lanes > 1]
-        if not foldable or _fits(cores, budget):
-            return lanes
-        if _multipliers(cores) > budget.multipliers:
-            costliest = max(foldable, key=_core_multipliers)
-        elif _blocks(cores, budget) > budget.blocks:
-            costliest = max(foldable, key=lambda core: _core_blocks(core, budget))
-        else:
-            costliest = max(foldable, key=_core_luts)
-        lanes[costliest.name] = -(-costliest.lanes // 2)
+
+    lanes: dict[str, int]
+    fire_lanes: dict[str, int]
+    luts: int
+    multipliers: int
+    blocks: int
+    cycles: int
 
 
-def _fits(cores: tuple[Core, ...], budget: Budget) -> bool:
-    luts = LUTS_OF_PORTS + sum(_core_luts(core) for core in cores)
-    return (
-        luts <= LUT_SHARE * budget.luts
-        and _multipliers(cores) <= budget.multipliers
-        and _blocks(cores, budget) <= budget.blocks
+class _Cost(NamedTuple):
+    """Of one layer, or of the layers up to one: the slowest's and all their cycles, and sizes."""
+
+    slowest: float
+    total: float
+    luts: float
+    multipliers: float
+    blocks: float
+
+
+_PORTS = _Cost(0, 0, LUTS_OF_PORTS, 0, 0)
+
+
+def fold(network: Network, budget: Budget, events: Mapping[str, float] | None = None) -> Folding:
+    """The fastest folding within a budget; of equally fast ones that with fewest look-up tables.
+
+    Raises
+    ------
+    SpikeloomError
+        As `pareto_front` does.
+    """
+    return pareto_front(network, budget, events)[-1]
+
+
+def pareto_front(
+    network: Network, budget: Budget, events: Mapping[str, float] | None = None
+) -> list[Folding]:
+    """The foldings within a budget of which no other is both smaller and faster, smallest first.
+
+    Parameters
+    ----------
+    events : mean number of events per sample that each population sends, all time steps together;
+        by default `ASSUMED_DENSITY` of its neurons in each step
+
+    Raises
+    ------
+    SpikeloomError
+        If the accelerator does not take the network, or if no folding is within the budget; the
+        text then says which comes nearest.
+    """
+    cores = map_network(network, {}, {})
+    options = [
+        [(core, _cost(core, budget, count)) for core in _foldings_of(full)]
+        for full, count in _with_events(network, cores, events)
+    ]
+    found = [_described(chosen, cost) for chosen, cost in _combine(options, budget)]
+    if not found:
+        raise _unmet(options, budget)
+    found.sort(key=lambda item: (item.luts, item.cycles))
+    front: list[Folding] = []
+    for item in found:
+        if not front or item.cycles < front[-1].cycles:
+            front.append(item)
+    return front
+
+
+def estimate(
+    network: Network,
+    lanes: dict[str, int],
+    fire_lanes: dict[str, int],
+    budget: Budget,
+    events: Mapping[str, float] | None = None,
+) -> Folding:
+    """What a folding takes on a part whose block RAMs are shaped as those of `budget`.
+
+    Parameters
+    ----------
+    lanes, fire_lanes : as `spikeloom.compiler.program.Program` takes them
+    events : as `pareto_front` takes them
+
+    Raises
+    ------
+    SpikeloomError
+        If the accelerator does not take the network, or not with so many lanes.
+    """
+    cores = map_network(network, lanes, fire_lanes)
+    costs = [_cost(core, budget, count) for core, count in _with_events(network, cores, events)]
+    return _described(cores, reduce(_together, costs, _PORTS))
+
+
+def mean_events(network: Network, spikes: Spikes) -> dict[str, float]:
+    """Mean number of events per sample that each population sends, counted by the reference.
+
+    Parameters
+    ----------
+    spikes : shape (T, samples, inputs), at least one sample
+    """
+    trace = reference.run(network, spikes)
+    return {
+        item.name: np.count_nonzero(trace.spikes[item.name]) / spikes.shape[1]
+        for item in network.populations
+    }
+
+
+def _with_events(
+    network: Network, cores: Sequence[Core], events: Mapping[str, float] | None
+) -> Iterator[tuple[Core, float]]:
+    """Each core with the number of events per sample that it receives."""
+    for core, sender in zip(cores, network.populations, strict=False):
+        assumed = network.steps * ASSUMED_DENSITY * sender.size
+        yield core, assumed if events is None else events[sender.name]
+
+
+def _foldings_of(core: Core) -> Iterator[Core]:
+    """A layer with every lane number whose groups are about sqrt(2) times as many as the last's."""
+    lane_counts = {-(-core.neurons // round(2 ** (half / 2))) for half in range(32)}
+    for lanes in sorted(lane_counts):
+        fire_lanes = {min(lanes, 1 << power) for power in range(MAX_FIRE_LANES.bit_length())}
+        # Membranes are read out one by one.
+        for firing in sorted(fire_lanes) if core.sends == "spikes" else (1,):
+            yield replace(core, lanes=lanes, fire_lanes=firing)
+
+
+def _cost(core: Core, budget: Budget, events: float) -> _Cost:
+    visits = events / core.steps if core.constant else events
+    cycles = visits * core.groups + core.steps * (core.rows + CYCLES_PER_STEP)
+    memories = _memories(core, budget)
+    blocks = sum(memory.blocks for memory in memories)
+    return _Cost(cycles, cycles, _core_luts(core, memories), _core_multipliers(core), blocks)
+
+
+def _combine(
+    options: Sequence[Sequence[tuple[Core, _Cost]]], limits: Budget | None
+) -> list[tuple[tuple[Core, ...], _Cost]]:
+    """One option per layer in all ways that are within the limits and not worse than another."""
+    combined: list[tuple[tuple[Core, ...], _Cost]] = [((), _PORTS)]
+    for layer in options:
+        grown = [
+            ((*chosen, core), _together(before, cost))
+            for chosen, before in combined
+            for core, cost in layer
+        ]
+        if limits is not None:
+            grown = [item for item in grown if _excess(item[1], limits) <= 1]
+        costs = np.array([cost for _, cost in grown], float).reshape(-1, len(_Cost._fields))
+        combined = [grown[index] for index in _undominated(costs)]
+    return combined
+
+
+def _together(before: _Cost, layer: _Cost) -> _Cost:
+    sums = (first + second for first, second in zip(before[1:], layer[1:], strict=True))
+    return _Cost(max(before.slowest, layer.slowest), *sums)
+
+
+def _undominated(costs: NDArray[np.float64]) -> list[int]:
+    """Rows than which no other is better or equal in all columns; of equal rows the first."""
+    kept: list[int] = []
+    # A row can only be dominated by one that stands before it in this order.
+    for index in np.lexsort(costs.T[::-1]):
+        if not (costs[kept] <= costs[index]).all(axis=1).any():
+            kept.append(int(index))
+    return kept
+
+
+def _excess(cost: _Cost, budget: Budget) -> float:
+    """How many times the budget a design is, in the resource where that is most."""
+    pairs = (
+        (cost.luts, budget.luts),
+        (cost.multipliers, budget.multipliers),
+        (cost.blocks, budget.blocks),
+    )
+    return max(need / allowed if allowed else np.inf for need, allowed in pairs if need)
+
+
+def _described(cores: Sequence[Core], cost: _Cost) -> Folding:
+    # Layers work on different steps at once: of all but the slowest a sample waits for one step.
+    cycles = cost.slowest + (cost.total - cost.slowest) / cores[0].steps
+    return Folding(
+        {core.name: core.lanes for core in cores},
+        {core.name: core.fire_lanes for core in cores},
+        round(cost.luts),
+        round(cost.multipliers),
+        round(cost.blocks),
+        round(cycles),
     )
 
 
-def _multipliers(cores: tuple[Core, ...]) -> int:
-    return sum(_core_multipliers(core) for core in cores)
+def _unmet(options: Sequence[Sequence[tuple[Core, _Cost]]], budget: Budget) -> SpikeloomError:
+    # Where only the size counts, speed must not keep an option.
+    still = [[(core, cost._replace(slowest=0, total=0)) for core, cost in item] for item in options]
+    chosen, cost = min(_combine(still, None), key=lambda item: _excess(item[1], budget))
+    lanes = ", ".join(f"{core.name}={core.lanes}" for core in chosen)
+    return SpikeloomError(
+        f"no folding is within {budget.luts:,} look-up tables, {budget.blocks:,} block RAMs and "
+        f"{budget.multipliers:,} multipliers; the nearest, with lanes {lanes}, takes about "
+        f"{cost.luts:,.0f}, {cost.blocks:,.0f} and {cost.multipliers:,.0f}"
+    )
 
 
 def _core_multipliers(core: Core) -> int:
@@ -77,26 +278,40 @@ def _core_multipliers(core: Core) -> int:
     return products + (core.lanes if core.has_products else 0)
 
 
-def _core_luts(core: Core) -> float:
+def _core_luts(core: Core, memories: Sequence[_Memory]) -> float:
     states = len(core.decays) * core.fire_lanes * core.neuron.accumulator_bits
     return (
         LUTS_PER_CORE
         + LUTS_PER_LANE_BIT * core.lanes * core.sum_bits
         + LUTS_PER_FIRE_LANE_BIT * states
+        + sum(memory.luts for memory in memories)
     )
 
 
-def _blocks(cores: tuple[Core, ...], budget: Budget) -> int:
-    return sum(_core_blocks(core, budget) for core in cores)
-
-
-def _core_blocks(core: Core, budget: Budget) -> int:
-    """Block RAMs of a core: weights, sums of more than one group, states of more than one row."""
-    words = [(core.inputs * core.groups, core.lanes * core.weight_bits)]
+def _memories(core: Core, budget: Budget) -> list[_Memory]:
+    """Of weights, of sums of more than one group, of states of more than one row."""
+    memories = [_block_memory(core.inputs * core.groups, core.lanes * core.weight_bits, budget)]
     if core.groups > 1:
-        words.append((core.groups, core.lanes * core.sum_bits))
+        memories.append(_memory(core.groups, core.lanes * core.sum_bits, budget))
     if core.rows > 1:
-        words.append((core.rows, core.fire_lanes * core.neuron.accumulator_bits))
-    return sum(
-        -(-width // budget.block_width) * -(-depth // budget.block_depth) for depth, width in words
-    )
+        bits = core.neuron.state_bits + core.neuron.current_bits
+        memories.append(_memory(core.rows, core.fire_lanes * bits, budget))
+    return memories
+
+
+def _memory(depth: int, width: int, budget: Budget) -> _Memory:
+    if depth <= budget.distributed_depth:
+        return _Memory(0, 4.0 * -(-depth // 16) * -(-width // 4))
+    return _block_memory(depth, width, budget)
+
+
+def _block_memory(depth: int, width: int, budget: Budget) -> _Memory:
+    """In the shape that takes fewest block RAMs; a choice between them counts a little too."""
+    found = []
+    # Half as wide is twice as deep.
+    for half in range(budget.block_width.bit_length() - 1):
+        wide, deep = budget.block_width >> half, budget.block_depth << half
+        ranks = -(-depth // deep)
+        choices = width * (ranks - 1) * LUTS_PER_CHOICE
+        found.append(_Memory(-(-width // wide) * ranks, choices))
+    return min(found, key=lambda memory: memory.blocks + memory.luts / 100)

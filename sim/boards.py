@@ -39,7 +39,7 @@ class Part:
     multipliers : its options for products in multipliers, and for products in look-up tables
     place_and_route : the program and the options that name the part
     capacity : number of cells by the name of the resource
-    budget : what the folding may plan with
+    budget : what the folding may plan with: `LUT_SHARE` of the look-up tables
     """
 
     name: str
@@ -101,6 +101,10 @@ ICE40 = (
     _resource("multipliers (16x16)", "ICESTORM_DSP", SB_MAC16=1),
 )
 
+# A fuller part routes badly, and look-up tables are estimated. Block RAMs and multipliers are
+# counted, so all of them may be used.
+LUT_SHARE = 0.75
+
 LFE5U_85F = Part(
     name="LFE5U-85F-6BG381C",
     synthesis="synth_ecp5",
@@ -115,7 +119,14 @@ LFE5U_85F = Part(
             "multipliers (18x18)": 156,
         }
     ),
-    budget=Budget(luts=83_640, multipliers=156, blocks=208, block_width=36, block_depth=512),
+    budget=Budget(
+        luts=int(LUT_SHARE * 83_640),
+        multipliers=156,
+        blocks=208,
+        block_width=36,
+        block_depth=512,
+        distributed_depth=32,
+    ),
 )
 
 ICE40UP5K = Part(
@@ -132,7 +143,9 @@ ICE40UP5K = Part(
             "multipliers (16x16)": 8,
         }
     ),
-    budget=Budget(luts=5_280, multipliers=8, blocks=30, block_width=16, block_depth=256),
+    budget=Budget(
+        luts=int(LUT_SHARE * 5_280), multipliers=8, blocks=30, block_width=16, block_depth=256
+    ),
 )
 
 BOARDS = (
@@ -172,6 +185,21 @@ def find_board(name: str) -> Board:
     near = difflib.get_close_matches(name.lower(), names, n=2, cutoff=0.4)
     offer = f"did you mean {' or '.join(near)}?" if near else f"known boards: {', '.join(names)}"
     raise SpikeloomError(f"unknown board '{name}'; {offer}")
+
+
+def find_target(name: str) -> Part:
+    """The part of that name, or of the board of that name.
+
+    Raises
+    ------
+    SpikeloomError
+        If there is none; the text names all that there are.
+    """
+    targets = {board.name: board.part for board in BOARDS}
+    targets |= {board.part.name: board.part for board in BOARDS}
+    if name not in targets:
+        raise SpikeloomError(f"unknown target '{name}'; known targets: {', '.join(targets)}")
+    return targets[name]
 
 
 def find_part(name: str) -> Part:

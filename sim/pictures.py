@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from spikeloom.compiler.folding import Folding
     from spikeloom.sim.benchmarks import DensityRow, Line
 
 SPIKES, WINNER, OTHERS = "#0072B2", "#D55E00", "#8C8C8C"
@@ -155,6 +156,31 @@ def density_plot(rows: Sequence[DensityRow], line: Line, path: Path, title: str)
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
     axes.legend(frameon=False, loc="upper left")
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def folding_plot(front: Sequence[Folding], path: Path, title: str) -> None:
+    """Draw the look-up tables of foldings against their cycles per sample; the last is the chosen.
+
+    Raises
+    ------
+    SpikeloomError
+        If there is no writer for the ending of `path`.
+    """
+    figure = _new_figure(6.4, 4.2)
+    axes = figure.subplots()
+    luts = [item.luts for item in front]
+    cycles = [item.cycles for item in front]
+    axes.plot(luts, cycles, "o-", color=SPIKES, markersize=3.5, label="neither smaller nor faster")
+    axes.plot(luts[-1:], cycles[-1:], "o", color=WINNER, label="chosen: the fastest")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("look-up tables, estimated")
+    axes.set_ylabel("clock cycles per sample, estimated")
+    axes.grid(color="0.9", which="both")
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(title)
     _save(figure, path)
 

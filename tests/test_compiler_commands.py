@@ -122,6 +122,63 @@ def test_compile_writes_program_oracle_and_passes(
     assert "checked: 220 numbers" in capsys.readouterr().out
 
 
+def test_compile_for_a_target_chooses_the_lanes(
+    model_file: Path, spikes_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    target = ("--target", "icebreaker", "--check", spikes_file)
+    result = run(compile_command, model_file, "-o", out, *target)
+    chosen = result["folding"]["chosen"]
+    assert chosen == result["folding"]["front"][-1]
+    program = Program.load(out / "small.program.safetensors")
+    assert program.lanes == chosen["lanes"]
+    assert {core.name: core.fire_lanes for core in program.cores} == chosen["fire_lanes"]
+    assert (out / "small.foldings.png").read_bytes()[1:4] == b"PNG"
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "foldings within icebreaker, estimated; the last one is taken" in shown
+    assert f"counted on the cycle model: {result['folding']['cycles_counted']:,.0f}" in shown
+
+    smaller = ("--target", "iCE40UP5K-SG48", "--budget", f"luts={chosen['luts'] - 1}")
+    result = run(compile_command, model_file, "-o", out, *smaller)
+    assert result["folding"]["chosen"]["luts"] < chosen["luts"]
+    assert result["folding"]["cycles_counted"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--target", "basys"], "unknown target 'basys'; known targets: ulx3s-85f, icebreaker, "),
+        (["--budget", "luts=900"], "--budget goes with --target"),
+        (["--target", "icebreaker", "--lanes", "lif=1"], "--target chooses what --lanes says"),
+        (["--target", "icebreaker", "--fire-lanes", "lif=1"], "chooses what --fire-lanes says"),
+        (
+            ["--target", "icebreaker", "--budget", "luts=9,blocks=3"],
+            "no folding is within 9 look-up tables, 3 block RAMs and 8 multipliers; the nearest",
+        ),
+    ],
+)
+def test_target_that_cannot_be_met_writes_nothing(
+    arguments: list[str], message: str, model_file: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SpikeloomError, match=message):
+        run(compile_command, model_file, "-o", tmp_path / "out", *arguments)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("luts", "'luts' is not of the form RESOURCE=N with one of luts, blocks, multipliers"),
+        ("lamps=3", "'lamps=3' is not of the form"),
+        ("luts=-1", "'luts=-1' is not of the form"),
+        ("luts=1,luts=2", "'luts' is given twice"),
+    ],
+)
+def test_budget_that_cannot_be_read_is_refused(text: str, message: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=message):
+        folding.parse_budget(text)
+
+
 def test_compile_gives_the_same_bytes_every_time(model_file: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):

@@ -20,6 +20,7 @@ from spikeloom.compiler.ir import (
     ReadoutKind,
 )
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
+from spikeloom.compiler.readouts import MEMBRANE_READOUTS
 
 Shape = tuple[int, ...]
 Choice = TypeVar("Choice")
@@ -103,9 +104,11 @@ def folding(network: Network, seed: int) -> tuple[dict[str, int], dict[str, int]
     """Lanes and fire lanes: any number of each for some layers, none given for others."""
     draw = _Draw(np.random.default_rng(seed))
     lanes = {item.name: draw.number(1, item.size) for item in network.layers if draw.chance(0.8)}
+    # Membranes that are read out leave through a single fire lane.
+    firing = network.layers[:-1] if network.readout.kind in MEMBRANE_READOUTS else network.layers
     fire_lanes = {
         item.name: draw.number(1, min(16, lanes.get(item.name, item.size)))
-        for item in network.layers
+        for item in firing
         if draw.chance(0.8)
     }
     return lanes, fire_lanes

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 def load_program(path: Path, board: "Board", args: argparse.Namespace) -> "Program":
     """The program in a program file or of an ONNX file, folded as the options say.
 
-    Without them, an ONNX file gets as many lanes as fit the board.
+    Without them, an ONNX file gets the fastest folding that fits the board.
     """
     from spikeloom.compiler.onnx_import import examine, load_model
     from spikeloom.compiler.passes import lower
@@ -72,9 +72,10 @@ def load_program(path: Path, board: "Board", args: argparse.Namespace) -> "Progr
     network = lower(examine(load_model(path), path.stem).require())
     lanes, fire_lanes = given_lanes(args)
     if "lanes" not in args:
-        from spikeloom.compiler.folding import fit_lanes
+        from spikeloom.compiler.folding import fold
 
-        lanes = fit_lanes(network, board.part.budget)
+        folding = fold(network, board.part.budget)
+        lanes, fire_lanes = folding.lanes, folding.fire_lanes | fire_lanes
     return Program(network, lanes, fire_lanes)
 
 

@@ -4,6 +4,11 @@ Written into the output folder:
   NAME.program.safetensors  the program: all numbers of the network and what they mean
   NAME.fixed.onnx           the same network in integers, for any ONNX runtime
   passes/NN-PASS.txt        the network after each pass, as text
+  NAME.foldings.png         with --target: look-up tables against cycles of the foldings that fit
+
+With --target the lanes are chosen: those that take fewest clock cycles per sample within the part,
+or within --budget. What a folding takes is estimated before synthesis; the cycles are those for the
+spikes of --check, or for events from a tenth of each population in each time step.
 """
 
 import argparse
@@ -14,7 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from spikeloom.compiler.errors import ToolMissing, VerificationMismatch
 from spikeloom.sim.cli.console import Console
-from spikeloom.sim.cli.folding import add_folding_arguments, given_lanes
+from spikeloom.sim.cli.folding import (
+    add_folding_arguments,
+    add_target_arguments,
+    choose_folding,
+    given_lanes,
+)
 
 if TYPE_CHECKING:
     from spikeloom.compiler.inputs import Spikes
@@ -54,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fraction bits of a decay, 1 .. 16",
     )
     add_folding_arguments(parser, "all neurons of a layer")
+    add_target_arguments(parser)
     parser.add_argument(
         "--early-stop",
         action="store_true",
@@ -86,19 +97,22 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         network = network.with_early_stop()
     stages: list[tuple[str, Network]] = [("import", network)]
     fixed = lower(network, lambda step, result: stages.append((step, result)))
-    program = Program(fixed, *given_lanes(args))
-    oracle = fixed_model(fixed)
-    compared = None
+    spikes = None
     if args.check is not None:
         from spikeloom.sim.spike_files import read_spikes
 
+        spikes = read_spikes(args.check, fixed).spikes
+    choice = choose_folding(fixed, args, spikes)
+    program = Program(fixed, *(given_lanes(args) if choice is None else choice.lanes))
+    oracle = fixed_model(fixed)
+    compared = None
+    if spikes is not None:
         try:
             from spikeloom.sim.oracle import compare_fixed
         except ImportError as error:
             raise ToolMissing(
                 f"--check needs {error.name}; install it with 'pip install spikeloom[verify]'"
             ) from error
-        spikes = read_spikes(args.check, fixed).spikes
         _compare_passes(stages, spikes)
         compared = compare_fixed(fixed, oracle, spikes)
 
@@ -117,6 +131,10 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         tuple(key.replace("_", " ") for key in layers[0]),
         [tuple(layer.values()) for layer in layers],
     )
+    if choice is not None:
+        choice.show(console)
+        choice.draw(args.out / f"{name}.foldings.png")
+        paths["foldings"] = args.out / f"{name}.foldings.png"
     for note in (*_changed_decays(network, fixed), *_narrow_states(fixed)):
         console.say(f"note: {note}")
     if program.refusal is not None:
@@ -134,6 +152,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "files": {key: str(path) for key, path in paths.items()},
         "passes": [step for step, _ in stages],
         "layers": layers,
+        "folding": choice.as_dict() if choice is not None else None,
         "accelerator_refusal": program.refusal,
         "numbers_checked": compared,
     }

@@ -88,11 +88,12 @@ def _arguments(command: ModuleType, *words: object) -> argparse.Namespace:
 
 
 def _folded(path: Path, budget: Any) -> "Program":
-    from spikeloom.compiler.folding import fit_lanes
+    from spikeloom.compiler.folding import fold
     from spikeloom.compiler.program import Program
 
     program = Program.load(path)
-    return program.with_lanes(fit_lanes(program.network, budget))
+    folding = fold(program.network, budget)
+    return program.with_lanes(folding.lanes, folding.fire_lanes)
 
 
 def _build(

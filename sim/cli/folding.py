@@ -1,10 +1,26 @@
 """The options that say how a program is folded onto lanes, for all commands that take them."""
 
 import argparse
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.sim.cli.console import Console
+
 if TYPE_CHECKING:
+    from spikeloom.compiler.folding import Folding
+    from spikeloom.compiler.inputs import Spikes
+    from spikeloom.compiler.ir import Network
     from spikeloom.compiler.program import Program
+
+RESOURCES = ("luts", "blocks", "multipliers")
+
+SHOWN_GAIN = 0.75
+"""A folding is shown if it takes this share of the cycles of the one shown before it, or less."""
+
+COUNTED_SAMPLES = 20
+"""Samples of which the cycles of the chosen folding are counted."""
 
 
 def parse_lanes(text: str) -> dict[str, int]:
@@ -75,3 +91,131 @@ def refolded(program: "Program", args: argparse.Namespace) -> "Program":
         return program
     lanes, fire_lanes = given_lanes(args)
     return program.with_lanes(lanes if "lanes" in args else program.lanes, fire_lanes)
+
+
+def parse_budget(text: str) -> dict[str, int]:
+    """Limits per resource, from text such as `luts=5000,blocks=28`."""
+    limits: dict[str, int] = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        if name not in RESOURCES or not number.isdecimal():
+            raise argparse.ArgumentTypeError(
+                f"'{part}' is not of the form RESOURCE=N with one of {', '.join(RESOURCES)}"
+            )
+        if name in limits:
+            raise argparse.ArgumentTypeError(f"'{name}' is given twice")
+        limits[name] = int(number)
+    return limits
+
+
+def add_target_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--target` and `--budget`."""
+    parser.add_argument(
+        "--target",
+        metavar="NAME",
+        help="choose the lanes for this board or part ('spikeloom boards' lists them)",
+    )
+    parser.add_argument(
+        "--budget",
+        type=parse_budget,
+        metavar="RESOURCE=N,...",
+        help="with --target: most look-up tables (luts), block RAMs (blocks) and multipliers; what "
+        "is not named is the part's",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A folding that was chosen, and those that it was chosen from.
+
+    Attributes
+    ----------
+    front : smallest first; the last one is the chosen one
+    counted : clock cycles per sample of the chosen one, counted on the cycle model as the mean over
+        the first samples; None without spikes
+    """
+
+    target: str
+    front: "list[Folding]"
+    counted: float | None
+
+    @property
+    def lanes(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Of the chosen folding, as a program takes them."""
+        return self.front[-1].lanes, self.front[-1].fire_lanes
+
+    def show(self, console: Console) -> None:
+        """Print the foldings that differ much, and the chosen one."""
+        shown = [self.front[0]]
+        for item in self.front[1:-1]:
+            if item.cycles <= SHOWN_GAIN * shown[-1].cycles:
+                shown.append(item)
+        if len(self.front) > 1:
+            shown.append(self.front[-1])
+        console.table(
+            f"foldings within {self.target}, estimated; the last one is taken",
+            ("lanes/fire lanes", "LUT4", "block RAM", "multipliers", "cycles per sample"),
+            [
+                (
+                    " ".join(f"{n}={p}/{item.fire_lanes[n]}" for n, p in item.lanes.items()),
+                    *(f"{count:,}" for count in (item.luts, item.blocks, item.multipliers)),
+                    f"{item.cycles:,}",
+                )
+                for item in shown
+            ],
+        )
+        if self.counted is not None:
+            console.say(f"counted on the cycle model: {self.counted:,.0f} cycles per sample")
+
+    def draw(self, path: Path) -> None:
+        """Draw look-up tables against cycles of all foldings."""
+        from spikeloom.sim.pictures import folding_plot
+
+        folding_plot(self.front, path, f"Foldings within {self.target}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {
+            "target": self.target,
+            "front": [asdict(item) for item in self.front],
+            "chosen": asdict(self.front[-1]),
+            "cycles_counted": self.counted,
+        }
+
+
+def choose_folding(
+    network: "Network", args: argparse.Namespace, spikes: "Spikes | None"
+) -> Choice | None:
+    """The folding that `--target` and `--budget` ask for; None without them.
+
+    Parameters
+    ----------
+    spikes : shape (T, samples, inputs); say how many events each layer gets
+
+    Raises
+    ------
+    SpikeloomError
+        If the target is unknown, the budget cannot be met, or lanes are given as well.
+    """
+    if args.target is None:
+        if args.budget is not None:
+            raise SpikeloomError("--budget goes with --target")
+        return None
+    for option in ("lanes", "fire_lanes"):
+        if option in args:
+            raise SpikeloomError(f"--target chooses what --{option.replace('_', '-')} says")
+    from spikeloom.compiler.folding import mean_events, pareto_front
+    from spikeloom.compiler.program import Program
+    from spikeloom.sim.boards import find_target
+
+    part = find_target(args.target)
+    budget = replace(part.budget, **(args.budget or {}))
+    events = None if spikes is None else mean_events(network, spikes)
+    front = pareto_front(network, budget, events)
+    counted = None
+    if spikes is not None:
+        from spikeloom.sim.latency import measure
+
+        program = Program(network, front[-1].lanes, front[-1].fire_lanes)
+        counted = float(measure(program, spikes[:, :COUNTED_SAMPLES]).to_class.mean())
+    return Choice(args.target, front, counted)
