@@ -26,6 +26,7 @@ from spikeloom.rtl.result import HEADER_WORDS, SAMPLE_BITS, Packet
 from spikeloom.rtl.top import Accelerator
 from spikeloom.sim.bench import PROGRESS
 from spikeloom.sim.coverage import Coverage, coverage
+from spikeloom.sim.features import features_of
 from spikeloom.sim.difference import Difference
 from spikeloom.sim.simulator import build_model, run_bench
 from spikeloom.sim.stimulus import Pauses
@@ -51,6 +52,7 @@ class Verdict:
     cycles : clock cycles, over all runs, at which every signal was compared
     signals, bits : compared in each cycle
     numbers : membranes, spikes and scores that were equal in model and reference
+    features : what the program asks of the accelerator, by the names in `spikeloom.sim.features`
     """
 
     simulator: str
@@ -62,11 +64,12 @@ class Verdict:
     bits: int
     numbers: int
     coverage: Coverage
+    features: list[str]
 
     def as_dict(self) -> dict[str, Any]:
         """The attributes by name."""
         names = ("simulator", "samples", "runs", "cycles", "cycles_per_second", "signals", "bits")
-        values = {name: getattr(self, name) for name in (*names, "numbers")}
+        values = {name: getattr(self, name) for name in (*names, "numbers", "features")}
         covered = self.coverage
         return values | {
             "states": covered.states,
@@ -148,6 +151,7 @@ def verify(
         bits=outcomes[0]["bits"],
         numbers=numbers,
         coverage=coverage(accelerator.model(), [item["transitions"] for item in outcomes]),
+        features=features_of(program),
     )
 
 

@@ -17,6 +17,7 @@ from spikeloom.compiler.readouts import steps_used
 from spikeloom.rtl.events import WordFormat
 from spikeloom.rtl.result import Packet
 from spikeloom.rtl.top import Accelerator
+from spikeloom.sim.features import FEATURES, features_of
 from spikeloom.sim.oracle import compare_fixed
 from spikeloom.sim.stimulus import Pauses, input_words
 from wide_networks import dense_chain, folding, random_events
@@ -27,6 +28,9 @@ MOST_CYCLES = 600
 MOST_LANES = 110
 
 NO_PAUSES = Pauses()
+
+# The features of all networks that agreed on every rung.
+COVERED: set[str] = set()
 
 
 def check(program, spikes, pauses=NO_PAUSES):
@@ -73,14 +77,42 @@ def test_random_networks_agree_on_every_rung(layers, data):
     seed = data.draw(st.integers(0, 2**32 - 1))
     network = dense_chain(seed, layers)
     program = Program(network, *folding(network, seed))
-    assume(estimated_cycles(program) < MOST_CYCLES)
-    assume(sum(core.lanes for core in program.cores) < MOST_LANES)
+    assume(is_small(program))
     share = st.sampled_from([0.0, 0.3, 0.7])
     pauses = data.draw(st.builds(Pauses, share, share, st.integers(1, 5), st.integers(0, 99)))
     note(str(program))
-    events = random_events(network, 3, seed)
-    compare_fixed(network, fixed_model(network), events)
+    check_on_every_rung(program, seed, pauses)
+
+
+def check_on_every_rung(program, seed, pauses):
+    events = random_events(program.network, 3, seed)
+    compare_fixed(program.network, fixed_model(program.network), events)
     check(program, events, pauses)
+    COVERED.update(features_of(program))
+
+
+def test_every_feature_was_in_some_network():
+    """What chance left out of the networks above is looked for and run here."""
+    for name in FEATURES:
+        if name not in COVERED:
+            seed, program = first_program_with(name)
+            check_on_every_rung(program, seed, Pauses(0.3, 0.3, seed=seed))
+    missing = FEATURES.keys() - COVERED
+    assert not missing
+
+
+def first_program_with(name):
+    for seed in range(1000):
+        network = dense_chain(seed, 1 + seed % 3)
+        program = Program(network, *folding(network, seed))
+        if is_small(program) and FEATURES[name](program):
+            return seed, program
+    pytest.fail(f"no random network has '{name}'")
+
+
+def is_small(program):
+    lanes = sum(core.lanes for core in program.cores)
+    return estimated_cycles(program) < MOST_CYCLES and lanes < MOST_LANES
 
 
 def small_network(sizes=(9, 7, 4), steps=4, seed=1):

@@ -115,6 +115,7 @@ def verify_with_progress(
         f"  state machines: {covered.states[0]} of {covered.states[1]} states, "
         f"{covered.transitions[0]} of {covered.transitions[1]} transitions seen"
     )
+    console.detail(f"  features: {', '.join(verdict.features)}")
     for transition in covered.missing:
         console.detail(f"  not seen: {transition}")
     console.detail(f"  {verdict.cycles_per_second:,.0f} clock cycles per second")
