@@ -138,18 +138,20 @@ class AcceleratorModel:
         self.readout = accelerator.readout.model()
         self.probe = accelerator.probe
         self.next_queues = [*(layer.queue for layer in self.layers[1:]), self.readout_queue]
+        self._settle()
 
-    @property
-    def _ends_early(self) -> bool:
+    def _settle(self) -> None:
+        """Let what the input does next settle, after a clock edge; it is asked several times."""
         stop, decided = self.readout.stop, self.readout.windows_done
-        return stop and self.input.ends_early(stop, decided % (1 << IN_FLIGHT_BITS))
+        self._ends_early = stop and self.input.ends_early(stop, decided % (1 << IN_FLIGHT_BITS))
+        self._s_axis_tready = self.input.ready(
+            self.layers[0].queue.ready, self.readout.begin_ready, self._ends_early
+        )
 
     @property
     def s_axis_tready(self) -> bool:
         """Whether an input word is taken."""
-        return self.input.ready(
-            self.layers[0].queue.ready, self.readout.begin_ready, self._ends_early
-        )
+        return self._s_axis_tready
 
     @property
     def m_axis(self) -> tuple[bool, int, bool]:
@@ -170,7 +172,7 @@ class AcceleratorModel:
         if self._ends_early:
             if self.layers[0].queue.ready:
                 event = self.input.end_early()
-        elif word is not None and self.s_axis_tready:
+        elif word is not None and self._s_axis_tready:
             begin = not self.input.begun
             event = self.input.clock(word, last)
         # Every handshake is settled by the registers before the edge: a layer's encoder is asked
@@ -184,6 +186,7 @@ class AcceleratorModel:
         scored = queue.valid and self.readout.ready(queue.head)
         self.readout.clock(queue.head if scored else None, m_axis_tready, begin)
         queue.clock(event, scored)
+        self._settle()
 
     def progress(self, block: str, probe: str) -> tuple[int, int]:
         """Sample and time step that a block works on; for the ports, the readout's."""
@@ -203,5 +206,5 @@ class AcceleratorModel:
                 values += layer.values()
             values += self.readout_queue.values()
             values += self.readout.values()
-        values += (self.s_axis_tready, *self.m_axis, self.input.error)
+        values += (self._s_axis_tready, *self.m_axis, self.input.error)
         return values

@@ -92,6 +92,18 @@ class Observation:
             for signals, within, shift in self.runs
         )
 
+    def text(self, value: int) -> str:
+        """A value of the signal as a simulator shows it: its bits, the highest first."""
+        return format(value, f"0{self.width}b")
+
+    def value(self, text: str, expected: int) -> int:
+        """The value of the signal that a simulator shows; bits that are unknown count as wrong."""
+        wanted = self.text(expected)
+        known = (
+            bit if bit in "01" else "10"[int(good)] for bit, good in zip(text, wanted, strict=True)
+        )
+        return int("".join(known), 2)
+
     def first_difference(
         self, model: AcceleratorModel, cycle: int, expected: int, got: int
     ) -> Difference:

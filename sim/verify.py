@@ -26,8 +26,8 @@ from spikeloom.rtl.result import HEADER_WORDS, SAMPLE_BITS, Packet
 from spikeloom.rtl.top import Accelerator
 from spikeloom.sim.bench import PROGRESS
 from spikeloom.sim.coverage import Coverage, coverage
-from spikeloom.sim.features import features_of
 from spikeloom.sim.difference import Difference
+from spikeloom.sim.features import features_of
 from spikeloom.sim.simulator import build_model, run_bench
 from spikeloom.sim.stimulus import Pauses
 

@@ -99,6 +99,17 @@ def test_equal_values_are_no_difference() -> None:
         observation.first_difference(model, 0, expected, expected)
 
 
+def test_unknown_bits_count_as_wrong() -> None:
+    observation = Observation(accelerator())
+    expected = observation.expected(accelerator().model())
+    shown = observation.text(expected)
+    assert len(shown) == observation.width
+    assert observation.value(shown, expected) == expected
+    for place in (0, 1, observation.width - 1):
+        unknown = f"{shown[:place]}X{shown[place + 1 :]}"
+        assert observation.value(unknown, expected) == expected ^ 1 << observation.width - 1 - place
+
+
 def test_first_signal_of_the_pipeline_and_lowest_lane_are_named() -> None:
     model = accelerator().model()
     observation = Observation(accelerator())
