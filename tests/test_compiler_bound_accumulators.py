@@ -19,7 +19,7 @@ from spikeloom.compiler.ir import (
     Projection,
     Readout,
 )
-from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
+from spikeloom.compiler.passes.bound_accumulators import bound_accumulators, never_fire
 from wide_networks import random_events, wide_networks
 
 
@@ -274,3 +274,25 @@ def test_accumulator_that_is_too_narrow_for_what_occurs_is_caught(network: Netwo
         )
         with pytest.raises(SpikeloomError, match=f"layer '{layer.name}' needs a "):
             reference.run(replace(network, populations=populations), events)
+
+
+def test_neuron_that_no_input_brings_to_its_threshold_is_found() -> None:
+    """3 + 5 in each of 3 steps, with and without a leak, and cut off by a narrow state."""
+    for decay, state_bits, reach in ((1.0, 16, 24), (0.5, 16, 14), (1.0, 4, 15), (0.0, 16, 8)):
+        for threshold in (reach, reach + 1):
+            network = one_neuron(
+                [3, -2, 5],
+                threshold=threshold,
+                decay=Decay.from_float(np.array([decay]), 8),
+                state_bits=state_bits,
+            )
+            found = never_fire(network, network.layers[0]).tolist()
+            assert found == ([] if threshold == reach else [0]), (decay, state_bits, threshold)
+
+
+@settings(max_examples=60, deadline=None)
+@given(network=wide_networks())
+def test_neurons_that_can_never_fire_do_not(network: Network) -> None:
+    trace = reference.run(network, random_events(network, 6))
+    for layer in network.layers:
+        assert not trace.spikes[layer.name][..., never_fire(network, layer)].any()

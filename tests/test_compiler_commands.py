@@ -205,6 +205,28 @@ def test_failed_compile_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_neurons_that_can_never_fire_are_told(
+    parse_model: Parse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A layer with thresholds of its own; all of them out of reach is an error."""
+    path, nodes = tmp_path / "deaf.onnx", NODES.replace("threshold)", "thresholds)")
+    for thresholds, whole in (("1, 900", False), ("800, 900", True)):
+        values = f"float[2] thresholds = {{{thresholds}}}"
+        model = parse_model(nodes + COUNT, initializers=values)
+        path.write_bytes(model.SerializeToString())
+        arguments = (path, "-o", tmp_path / "out", "--state-bits", 24)
+        if whole:
+            message = (
+                "layer 'lif' can never fire: whatever the input, no membrane comes to its threshold"
+            )
+            with pytest.raises(SpikeloomError, match=message):
+                run(compile_command, *arguments)
+        else:
+            run(compile_command, *arguments)
+            shown = " ".join(capsys.readouterr().out.split())
+            assert "layer 'lif': 1 of 2 neurons can never fire, whatever the input: 1" in shown
+
+
 def test_refused_model_writes_nothing(bad_file: Path, tmp_path: Path) -> None:
     with pytest.raises(SpikeloomError, match="Relu node 'soft'") as raised:
         run(compile_command, bad_file, "-o", tmp_path / "out")

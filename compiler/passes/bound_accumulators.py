@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.fixed import Reset, saturate
+from spikeloom.compiler.fixed import IntArray, Reset, saturate
 from spikeloom.compiler.intervals import Interval, synaptic_input
 from spikeloom.compiler.ir import FixedNeuron, Network, Population
 
@@ -37,6 +37,18 @@ def bound_accumulators(network: Network) -> Network:
     """
     populations = [network.input, *(_bound(network, layer) for layer in network.layers)]
     return replace(network, populations=tuple(populations))
+
+
+def never_fire(network: Network, layer: Population) -> IntArray:
+    """Numbers of the neurons of a layer that no input of any kind brings to their threshold.
+
+    Their membranes stay below it even if every event that adds arrives in every time step, and
+    none that takes away.
+    """
+    neuron = layer.neuron
+    assert isinstance(neuron, FixedNeuron)
+    ranges = _ranges(neuron, synaptic_input(network, layer), network.steps)
+    return np.flatnonzero(neuron.fire & (ranges.sums.high < neuron.threshold))
 
 
 def _bound(network: Network, layer: Population) -> Population:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeloom.compiler.errors import ToolMissing, VerificationMismatch
+from spikeloom.compiler.errors import SpikeloomError, ToolMissing, VerificationMismatch
 from spikeloom.sim.cli.console import Console
 from spikeloom.sim.cli.folding import (
     add_folding_arguments,
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 # The share by which rounding may change what leaks in a step before it is told.
 LEAK_CHANGE = 0.05
+
+# Neurons that a note names at most.
+NAMED_NEURONS = 5
 
 # How many times their threshold states must reach if nothing is to be told.
 NARROW_REACH = 4
@@ -116,6 +119,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         _compare_passes(stages, spikes)
         compared = compare_fixed(fixed, oracle, spikes)
 
+    silent = _silent_neurons(fixed)
     paths = {
         "program": args.out / f"{name}.program.safetensors",
         "fixed_onnx": args.out / f"{name}.fixed.onnx",
@@ -135,7 +139,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         choice.show(console)
         choice.draw(args.out / f"{name}.foldings.png")
         paths["foldings"] = args.out / f"{name}.foldings.png"
-    for note in (*_changed_decays(network, fixed), *_narrow_states(fixed)):
+    for note in (*_changed_decays(network, fixed), *_narrow_states(fixed), *silent):
         console.say(f"note: {note}")
     if program.refusal is not None:
         console.say(
@@ -196,6 +200,33 @@ def _write(
             path = folder / "passes" / f"{number:02}-{step}.txt"
             text = f"{network}\n"
             stack.enter_context(replacing(path)).write_text(text, encoding="utf-8")
+
+
+def _silent_neurons(fixed: "Network") -> list[str]:
+    """Sentences on neurons that can never fire; raise SpikeloomError where a whole layer cannot."""
+    from spikeloom.compiler.ir import FixedNeuron
+    from spikeloom.compiler.passes.bound_accumulators import never_fire
+
+    notes = []
+    for layer in fixed.layers:
+        numbers = never_fire(fixed, layer)
+        if not numbers.size:
+            continue
+        assert isinstance(layer.neuron, FixedNeuron)
+        least = int(layer.neuron.threshold.min())
+        if numbers.size == layer.size:
+            raise SpikeloomError(
+                f"layer '{layer.name}' can never fire: whatever the input, no membrane comes to "
+                f"its threshold, the smallest of which is {least}; its states have "
+                f"{layer.neuron.state_bits} bits"
+            )
+        shown = ", ".join(map(str, numbers[:NAMED_NEURONS].tolist()))
+        more = ", ..." if numbers.size > NAMED_NEURONS else ""
+        notes.append(
+            f"layer '{layer.name}': {numbers.size} of {layer.size} neurons can never fire, "
+            f"whatever the input: {shown}{more}"
+        )
+    return notes
 
 
 def _narrow_states(fixed: "Network") -> list[str]:
