@@ -2,13 +2,14 @@
 """What the zoo's networks cost in hardware: size, speed, clock cycles and accuracy."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from spikeloom.compiler.folding import Folding, estimate, mean_events
 from spikeloom.compiler.inputs import Spikes, read_events
 from spikeloom.compiler.ir import Precision
 from spikeloom.compiler.onnx_import import examine, load_model
@@ -77,6 +78,7 @@ class Measured:
         none for so few bits
     density : share of inputs with an event per time step, in the samples that were run
     steps_used : time steps that decided a sample: mean, largest
+    estimate : what the folding was estimated to take, for the mean events of these samples
     fmax_mhz, resources : after place and route; empty where it was left out
     """
 
@@ -87,6 +89,7 @@ class Measured:
     density: float
     steps_used: tuple[float, int]
     cycles: Cycles
+    estimate: Folding
     fmax_mhz: float | None
     resources: dict[str, int]
 
@@ -113,6 +116,7 @@ class Measured:
             "mean_steps_used": self.steps_used[0],
             "most_steps_used": self.steps_used[1],
             "cycles": cycles,
+            "estimate": asdict(self.estimate),
             "fmax_mhz": self.fmax_mhz,
             "resources": self.resources,
             "latency": latency,
@@ -181,9 +185,9 @@ def measure_case(
     used = steps_used(network.readout, trace.spikes[network.readout.population])
     cycles = measure(program, events)
     given = events[:1] if network.events.constant else events
+    part = find_part(case.part)
     fmax, resources = None, {}
     if folder is not None:
-        part = find_part(case.part)
         on_stage("place and route")
         name = f"{case.network}-{case.title}".replace(" ", "-")
         placement = synthesise_alone(Accelerator(program), part, folder / name, case.target_mhz)
@@ -197,6 +201,9 @@ def measure_case(
         density=float(np.count_nonzero(given) / given.size),
         steps_used=(float(used.mean()), int(used.max())),
         cycles=cycles,
+        estimate=estimate(
+            network, program.lanes, program.fire_lanes, part.budget, mean_events(network, events)
+        ),
         fmax_mhz=fmax,
         resources=resources,
     )

@@ -37,6 +37,9 @@ def test_case_has_the_accuracy_of_its_card_and_the_lanes_it_asks_for() -> None:
     assert values["lanes"] == {"hidden1": 32, "output": 2}
     assert values["most_steps_used"] == values["steps"] == 8
     assert values["cycles"]["cycles_to_class"] >= values["cycles"]["cycles_bound"]
+    estimated = values["estimate"]
+    assert estimated["lanes"] == values["lanes"]
+    assert estimated["cycles"] == pytest.approx(values["cycles"]["cycles_to_class"], rel=0.15)
     assert values["resources"] == {} and values["latency"] is None
     assert json.dumps(values)
 
@@ -49,6 +52,14 @@ def test_command_writes_its_section(tmp_path: Path) -> None:
     assert "## Hardware" in text
     assert "| digits | two lanes | 8 | 8 |" in text
     assert f"spikeloom bench hardware --cycles-only --samples 2 --write {page}" in text
+
+
+def test_command_draws_density_and_foldings(tmp_path: Path) -> None:
+    result = run("--cycles-only", "--samples", "2", "--out", str(tmp_path))
+    files = {key: str(tmp_path / f"digits-{key}.png") for key in ("density", "foldings")}
+    assert result["files"] == files
+    for path in files.values():
+        assert Path(path).read_bytes()[1:4] == b"PNG"
 
 
 def test_unknown_network_is_refused() -> None:

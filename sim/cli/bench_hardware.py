@@ -17,8 +17,16 @@ SECTION = "Hardware"
 
 HEADER = (
     *("network", "case", "bits", "T", "accuracy, %", "inputs with events, %", "lanes"),
-    *("LUT4", "flip-flops", "block RAM", "multipliers", "Fmax, MHz"),
-    *("cycles to class", "in a stream", "of the bound", "us to class", "images/s", "steps used"),
+    *("LUT4", "flip-flops", "block RAM", "multipliers", "Fmax, MHz", "LUT4, block RAM estimated"),
+    *(
+        "cycles to class",
+        "estimated",
+        "in a stream",
+        "of the bound",
+        "us to class",
+        "images/s",
+        "steps used",
+    ),
 )
 
 NOTES = (
@@ -26,7 +34,8 @@ NOTES = (
     "Lanes: lanes/fire lanes of each layer. Cycles are counted on the cycle model, which the RTL "
     "equals at every clock edge: from the first word to the class in an idle accelerator, and from "
     "class to class in a stream. The bound is events x groups + rows of the busiest core. LUT4 "
-    "counts TRELLIS_COMB after place and route (nextpnr, seed 1, ports on any pins). Energy is not "
+    "counts TRELLIS_COMB after place and route (nextpnr, seed 1, ports on any pins). Estimates are "
+    "those of 'compile --target', with the mean number of events of these samples. Energy is not "
     "measured."
 )
 
@@ -59,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FOLDER",
         default=argparse.SUPPRESS,
-        help="keep the files of the tools here, and draw the density curve",
+        help="keep the files of the tools here, and draw the density curve and the foldings",
     )
     parser.add_argument(
         "--write",
@@ -109,6 +118,11 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     title = f"cycles per time step of {cases[0].network}, {cases[0].title}; {hardware.SPIKER}"
     console.table(title, DENSITY_HEADER, _density_rows(rows))
     console.say(NOTES)
+    result["files"] = {}
+    if "out" in args:
+        result["files"] |= _draw(measured[0], rows, args.out)
+        for path in result["files"].values():
+            console.say(f"wrote {path}")
     if "write" in args:
         from spikeloom.sim.performance_page import table, write_section
 
@@ -118,11 +132,27 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         )
         write_section(args.write, SECTION, _command(args), body)
         console.say(f"wrote {args.write}")
-        result["files"] = {"page": str(args.write)}
+        result["files"]["page"] = str(args.write)
     return result
 
 
 DENSITY_HEADER = ("inputs that spike", "input events", "cycles", "bound")
+
+
+def _draw(item: "Measured", rows: "tuple[DensityRow, ...]", folder: Path) -> dict[str, str]:
+    """The density curve of a case, and the foldings of its network within its part."""
+    from spikeloom.compiler.folding import pareto_front
+    from spikeloom.sim import pictures
+    from spikeloom.sim.benchmarks import fit_line
+    from spikeloom.sim.boards import find_part
+
+    name = item.case.network
+    paths = {key: folder / f"{name}-{key}.png" for key in ("density", "foldings")}
+    title = f"{name}, {item.case.title}"
+    pictures.density_plot(rows, fit_line(rows), paths["density"], title)
+    front = pareto_front(item.program.network, find_part(item.case.part).budget)
+    pictures.folding_plot(front, paths["foldings"], f"{name} within {item.case.part}")
+    return {key: str(path) for key, path in paths.items()}
 
 
 def _cases(args: argparse.Namespace) -> "tuple[Any, ...]":
@@ -154,7 +184,9 @@ def _row(item: "Measured") -> tuple[object, ...]:
         " ".join(f"{core.lanes}/{core.fire_lanes}" for core in item.program.cores),
         *resources,
         f"{item.fmax_mhz:.1f}" if item.fmax_mhz else "",
+        f"{item.estimate.luts:,}, {item.estimate.blocks}",
         f"{cycles['cycles_to_class']:,.0f}",
+        f"{item.estimate.cycles:,}",
         f"{cycles['cycles_pipelined']:,.0f}",
         f"{cycles['pipelined_over_bound']:.2f}",
         f"{latency['microseconds_to_class']:.2f}" if latency else "",
