@@ -22,7 +22,11 @@ SIMULATORS = {"verilator": ("verilator", "g++", "make", "perl"), "icarus": ("ive
 
 # cocotb's runner makes every signal of the design visible, which keeps Verilator from optimising;
 # the wrapper says which ones the bench uses. Its option stands before these and can be taken back.
-_BUILD_ARGUMENTS = {"verilator": ["-Wno-fatal"], "icarus": []}
+# A probe names each bit of hundreds of lanes on one line, far more than Verilator takes as it is.
+_BUILD_ARGUMENTS = {
+    "verilator": ["-Wno-fatal", "--preproc-token-limit", "100000000"],
+    "icarus": [],
+}
 _WRAPPED_ARGUMENTS = {"verilator": ["--no-public-flat-rw"], "icarus": []}
 
 # The generated C++ runs for seconds, so the time to compile it weighs as much as its speed. The

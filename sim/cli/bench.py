@@ -4,6 +4,8 @@
   software   samples per second of the integer reference beside a torch loop, clock cycles per
              second of the cycle model, seconds that compile and emit take
   hardware   size and speed of the zoo's networks after place and route, cycles on real samples
+  verification
+             the zoo's networks in Verilator, every signal at every clock edge, on real samples
   train      samples per second of the training loop, beside a loop written by hand
 
 Cycles are exact and the same on every machine. Rates depend on the machine: compare only those of
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.sim.cli import bench_hardware, bench_software
+from spikeloom.sim.cli import bench_hardware, bench_software, bench_verification
 from spikeloom.sim.cli.console import Console
 
 HELP = "measure cycles and size of hardware, or the speed of software and training"
@@ -44,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "size, speed and cycles of the zoo's networks"
     hardware = _add(measurements, "hardware", bench_hardware.measure, text, None)
     bench_hardware.add_arguments(hardware)
+    text = "the zoo's networks, clock cycle by clock cycle"
+    verification = _add(measurements, "verification", bench_verification.measure, text, None)
+    bench_verification.add_arguments(verification)
     train = _add(measurements, "train", _train, "speed of the training loop", "recipe")
     train.add_argument(
         "--data",
