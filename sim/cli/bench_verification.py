@@ -24,8 +24,8 @@ NOTES = (
     "The first test images of each network, in Verilator: the RTL equals the cycle model in every "
     "signal at every clock edge, without pauses, with random pauses on both sides, and behind a "
     "slow receiver; membranes, spikes and scores ('numbers') equal the integer reference. All "
-    "lanes. Transitions that were not seen need input that these images are not, such as a time step "
-    "without a spike."
+    "lanes. Transitions that were not seen need input that these images are not, such as a time "
+    "step without a spike."
 )
 
 
