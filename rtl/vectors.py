@@ -7,14 +7,22 @@ from amaranth.lib.wiring import In, Out
 
 from spikeloom.rtl.probe import Probe
 
+LEAST_PLACES = 8
+# Four distributed memories deep: beyond, a vector would cost more than what it waits for.
+MOST_PLACES = 64
+
 
 def vector_places(core) -> int:
     """Places of the queue behind a core's fire unit.
 
-    As many as keep scans going while a vector travels from the engine to its place and the credit
-    for it back. Where a scan is one row, the next one waits for longer than that anyway.
+    At least as many as keep scans going while a vector travels from the engine to its place and the
+    credit for it back. Beyond that as many as a scan has rows: the core goes on to the next step
+    while the layer behind it works off the spikes, which come in a burst. Where a scan is one row,
+    the next one waits for longer than that anyway.
     """
-    return 2 if core.rows == 1 else 8
+    if core.rows == 1:
+        return 2
+    return min(max(LEAST_PLACES, 1 << (core.rows - 1).bit_length()), MOST_PLACES)
 
 
 class VectorQueue(wiring.Component):

@@ -53,7 +53,7 @@ def test_queue_is_a_list_at_every_clock_edge(places, push, pop):
 
 @pytest.mark.parametrize(
     ("neurons", "lanes", "fire_lanes", "places"),
-    [(7, 7, 7, 2), (7, 7, 4, 8), (12, 4, 2, 8), (20, 1, 1, 8)],
+    [(7, 7, 7, 2), (7, 7, 4, 8), (12, 4, 2, 8), (9, 1, 1, 16), (16, 1, 1, 16), (90, 1, 1, 64)],
 )
-def test_all_scans_but_those_of_one_row_have_eight_places(neurons, lanes, fire_lanes, places):
+def test_queue_holds_a_scan_within_limits(neurons, lanes, fire_lanes, places):
     assert vector_places(small_program((5, neurons), lanes, fire_lanes).cores[0]) == places
