@@ -63,6 +63,12 @@ def small_program(
 def small_folding(
     network: Network, lanes: int, fire_lanes: int
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """So many lanes and fire lanes for each layer that is wide enough."""
+    """So many lanes and fire lanes for each layer that is wide enough.
+
+    One fire lane for a layer whose membranes are read out, as it takes no more.
+    """
     widths = {layer.name: min(lanes, layer.size) for layer in network.layers}
-    return widths, {name: min(fire_lanes, width) for name, width in widths.items()}
+    firing = {name: min(fire_lanes, width) for name, width in widths.items()}
+    if network.readout.kind in MEMBRANE_READOUTS:
+        firing[network.layers[-1].name] = 1
+    return widths, firing
