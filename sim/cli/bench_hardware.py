@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.sim.cli.bench_arguments import add_zoo_arguments
 from spikeloom.sim.cli.console import Console
 
 if TYPE_CHECKING:
@@ -42,40 +43,10 @@ NOTES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this measurement's arguments."""
-    parser.add_argument(
-        "--network",
-        action="append",
-        metavar="NAME",
-        default=argparse.SUPPRESS,
-        help="only the cases of this network of the zoo; may be given more than once",
-    )
-    parser.add_argument(
-        "--samples", type=int, default=50, metavar="N", help="test samples that are run, >= 1"
-    )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        default=argparse.SUPPRESS,
-        help="folder with the data sets (see 'spikeloom train')",
-    )
+    kept = "keep the files of the tools here, and draw the density curve and the foldings"
+    add_zoo_arguments(parser, SECTION, kept)
     parser.add_argument(
         "--cycles-only", action="store_true", help="leave synthesis, place and route out"
-    )
-    parser.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        metavar="FOLDER",
-        default=argparse.SUPPRESS,
-        help="keep the files of the tools here, and draw the density curve and the foldings",
-    )
-    parser.add_argument(
-        "--write",
-        type=Path,
-        metavar="PAGE",
-        default=argparse.SUPPRESS,
-        help="Markdown page whose section 'Hardware' gets the figures",
     )
 
 

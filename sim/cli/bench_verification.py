@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.sim.cli.bench_arguments import add_zoo_arguments
 from spikeloom.sim.cli.console import Console
 from spikeloom.sim.cli.verify import verify_with_progress
 
@@ -31,38 +32,7 @@ NOTES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this measurement's arguments."""
-    parser.add_argument(
-        "--network",
-        action="append",
-        metavar="NAME",
-        default=argparse.SUPPRESS,
-        help="only this network of the zoo; may be given more than once",
-    )
-    parser.add_argument(
-        "--samples", type=int, default=50, metavar="N", help="test samples that are run, >= 1"
-    )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        default=argparse.SUPPRESS,
-        help="folder with the data sets (see 'spikeloom train')",
-    )
-    parser.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        metavar="FOLDER",
-        default=argparse.SUPPRESS,
-        help="keep the files of the simulator here",
-    )
-    parser.add_argument(
-        "--write",
-        type=Path,
-        metavar="PAGE",
-        default=argparse.SUPPRESS,
-        help=f"Markdown page whose section '{SECTION}' gets the figures",
-    )
+    add_zoo_arguments(parser, SECTION, "keep the files of the simulator here")
 
 
 def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
