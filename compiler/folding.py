@@ -13,11 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom.compiler import reference
 from spikeloom.compiler.cores import MAX_FIRE_LANES, Core, map_network
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.inputs import Spikes
 from spikeloom.compiler.ir import Network
+from spikeloom.compiler.reference import Trace
 
 # Look-up tables, measured on synthesised designs for ECP5: what a lane takes per bit of its sums
 # (the adder and its share of the choice of a row), what a fire lane takes per bit of its membrane
@@ -163,18 +162,9 @@ def estimate(
     return _described(cores, reduce(_together, costs, _PORTS))
 
 
-def mean_events(network: Network, spikes: Spikes) -> dict[str, float]:
-    """Mean number of events per sample that each population sends, counted by the reference.
-
-    Parameters
-    ----------
-    spikes : shape (T, samples, inputs), at least one sample
-    """
-    trace = reference.run(network, spikes)
-    return {
-        item.name: np.count_nonzero(trace.spikes[item.name]) / spikes.shape[1]
-        for item in network.populations
-    }
+def mean_events(trace: Trace) -> dict[str, float]:
+    """Mean number of events per sample that each population sent, of at least one sample."""
+    return {name: float(counts.mean()) for name, counts in trace.event_counts().items()}
 
 
 def _with_events(

@@ -202,7 +202,7 @@ def measure_case(
         steps_used=(float(used.mean()), int(used.max())),
         cycles=cycles,
         estimate=estimate(
-            network, program.lanes, program.fire_lanes, part.budget, mean_events(network, events)
+            network, program.lanes, program.fire_lanes, part.budget, mean_events(trace)
         ),
         fmax_mhz=fmax,
         resources=resources,

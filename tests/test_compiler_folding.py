@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from networks import LayerOptions, random_network, random_spikes
-from spikeloom.compiler import folding
+from spikeloom.compiler import folding, reference
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.folding import Budget, Folding, fold, mean_events, pareto_front
 from spikeloom.compiler.ir import Network, Precision
@@ -132,7 +132,9 @@ def test_larger_board_gives_a_faster_folding() -> None:
 def test_estimated_cycles_come_near_those_of_the_cycle_model(density: float) -> None:
     network = chain(60, 40, 20, 10)
     spikes = random_spikes(network, 4, density)
-    front = pareto_front(network, replace(AMPLE, luts=3_500), mean_events(network, spikes))
+    front = pareto_front(
+        network, replace(AMPLE, luts=3_500), mean_events(reference.run(network, spikes))
+    )
     for item in front[:: len(front) // 5]:
         counted = measure(Program(network, item.lanes, item.fire_lanes), spikes).to_class.mean()
         assert item.cycles == pytest.approx(counted, rel=0.15)

@@ -204,13 +204,16 @@ def choose_folding(
     for option in ("lanes", "fire_lanes"):
         if option in args:
             raise SpikeloomError(f"--target chooses what --{option.replace('_', '-')} says")
+    from spikeloom.compiler import reference
     from spikeloom.compiler.folding import mean_events, pareto_front
     from spikeloom.compiler.program import Program
     from spikeloom.sim.boards import find_target
 
     part = find_target(args.target)
     budget = replace(part.budget, **(args.budget or {}))
-    events = None if spikes is None else mean_events(network, spikes)
+    events = None
+    if spikes is not None:
+        events = mean_events(reference.run(network, spikes, keep_spikes=False))
     front = pareto_front(network, budget, events)
     counted = None
     if spikes is not None:
