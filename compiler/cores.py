@@ -2,29 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 
-from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.addresses import Addresses
 from spikeloom.compiler.fixed import Decay, IntArray, signed_bits
-from spikeloom.compiler.intervals import weighted_events
-from spikeloom.compiler.ir import FixedNeuron, Network, Population
-from spikeloom.compiler.readouts import MEMBRANE_READOUTS
-
-# Names of the accelerator's other blocks, beside which the layers stand.
-RESERVED = ("input", "readout", "readout_queue", "port")
-
-# The readout counts a window's steps, and the fire unit works on so many neurons at most: as many
-# as one search for the lowest spike takes in a clock cycle.
-MAX_STEPS = (1 << 16) - 1
-MAX_FIRE_LANES = 16
-# Enough that the scan of a layer costs little beside its events, and few enough to be small.
-DEFAULT_FIRE_LANES = 8
+from spikeloom.compiler.ir import FixedNeuron
 
 Sends = Literal["spikes", "final_membrane", "maximum_membrane"]
-
-_MISSING = "the accelerator does not have this yet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +31,8 @@ class Core:
     weight : int64 array, shape (neurons, inputs)
     sum_bits : width of every partial sum of a step's weighted events, in units of the weights
     sends : what leaves the core: its spikes, or the membranes of the last step or of all steps
+    waiting : events that may wait in a memory before the core; 0 for the two places of a queue in
+        registers
     """
 
     name: str
@@ -61,6 +49,7 @@ class Core:
     sum_bits: int
     neuron: FixedNeuron
     sends: Sends = "spikes"
+    waiting: int = 0
 
     @cached_property
     def neurons(self) -> int:
@@ -73,9 +62,14 @@ class Core:
         return -(-self.neurons // self.lanes)
 
     @cached_property
+    def lanes_per_group(self) -> int:
+        """Neurons of a group that lie in one word of sums."""
+        return self.lanes
+
+    @cached_property
     def parts(self) -> int:
         """Number of rows that a group has in the fire scan."""
-        return -(-self.lanes // self.fire_lanes)
+        return -(-self.lanes_per_group // self.fire_lanes)
 
     @cached_property
     def rows(self) -> int:
@@ -83,13 +77,48 @@ class Core:
         return self.groups * self.parts
 
     @cached_property
-    def row_starts(self) -> tuple[int, ...]:
-        """The number of each row's first neuron."""
+    def parameter_rows(self) -> int:
+        """After so many rows the parameters of the neurons repeat themselves, if they do."""
+        return self.rows
+
+    @cached_property
+    def channel_starts(self) -> tuple[int, ...]:
+        """The first channel of each row at one position of the feature maps, or the neuron."""
         return tuple(
-            group * self.lanes + part * self.fire_lanes
+            group * self.lanes_per_group + part * self.fire_lanes
             for group in range(self.groups)
             for part in range(self.parts)
         )
+
+    @cached_property
+    def row_starts(self) -> tuple[int, ...]:
+        """The number of each row's first neuron."""
+        return self.channel_starts
+
+    @property
+    def lane_distance(self) -> int:
+        """From the number of one lane's neuron to that of the next lane in a row."""
+        return 1
+
+    @cached_property
+    def addresses_in(self) -> Addresses:
+        """Of the events that come in."""
+        return Addresses((self.inputs,))
+
+    @cached_property
+    def addresses_out(self) -> Addresses:
+        """Of the events that leave."""
+        return Addresses((self.neurons,))
+
+    @cached_property
+    def visits(self) -> IntArray:
+        """Clock cycles that an event of each neuron of the input takes, shape (inputs,)."""
+        return np.full(self.inputs, self.groups, np.int64)
+
+    @cached_property
+    def synapses(self) -> IntArray:
+        """Neurons that an event of each neuron of the input reaches, shape (inputs,)."""
+        return np.full(self.inputs, self.neurons, np.int64)
 
     @cached_property
     def value_bits(self) -> int:
@@ -165,119 +194,3 @@ class Core:
 def value_bits(lowest: int, highest: int) -> int:
     """Width of the value of an event in a range; 0 for spikes, which have none."""
     return 0 if (lowest, highest) == (0, 1) else signed_bits(lowest, highest)
-
-
-def check_lanes(network: Network, lanes: dict[str, int], fire_lanes: dict[str, int]) -> None:
-    """Raise SpikeloomError if lanes are given for what is no layer, or too many or few of them."""
-    sizes = {layer.name: layer.size for layer in network.layers}
-    for what, counts in (("lanes", lanes), ("fire lanes", fire_lanes)):
-        unknown = sorted(set(counts) - set(sizes))
-        if unknown:
-            raise SpikeloomError(
-                f"{what} are given for '{unknown[0]}', which is not a layer ({', '.join(sizes)})"
-            )
-    for name, count in lanes.items():
-        if not 1 <= count <= sizes[name]:
-            raise SpikeloomError(
-                f"layer '{name}' has {sizes[name]} neurons, so it takes 1 .. {sizes[name]} lanes, "
-                f"not {count}"
-            )
-    read_out = network.layers[-1].name if network.readout.kind in MEMBRANE_READOUTS else None
-    for name, count in fire_lanes.items():
-        if name == read_out and count != 1:
-            raise SpikeloomError(
-                f"layer '{name}' is read out by its membranes, which leave one by one, so it takes "
-                f"1 fire lane, not {count}"
-            )
-        most = min(lanes.get(name, sizes[name]), MAX_FIRE_LANES)
-        if not 1 <= count <= most:
-            raise SpikeloomError(
-                f"layer '{name}' has {lanes.get(name, sizes[name])} lanes, so it takes 1 .. {most} "
-                f"fire lanes, not {count}"
-            )
-
-
-def map_network(
-    network: Network, lanes: dict[str, int], fire_lanes: dict[str, int]
-) -> tuple[Core, ...]:
-    """One core per layer, in the order of the pipeline.
-
-    Raises
-    ------
-    SpikeloomError
-        If the network has what the accelerator does not have yet: it takes chains of dense layers.
-        Or if a number of lanes does not fit its layer.
-    """
-    check_lanes(network, lanes, fire_lanes)
-    for layer in network.layers:
-        if layer.name in RESERVED or not layer.name.isidentifier():
-            raise SpikeloomError(
-                f"layer '{layer.name}' cannot be called so: the accelerator takes identifiers "
-                f"other than {', '.join(RESERVED)}"
-            )
-    if network.steps > MAX_STEPS:
-        raise SpikeloomError(
-            f"network '{network.name}' has T = {network.steps}; "
-            f"the readout counts up to {MAX_STEPS}"
-        )
-    _check_readout(network)
-    return tuple(
-        _map_layer(network, pre, layer, lanes, fire_lanes)
-        for pre, layer in zip(network.populations, network.layers, strict=False)
-    )
-
-
-def _check_readout(network: Network) -> None:
-    readout = network.readout
-    last = network.populations[-1].name
-    if readout.population != last:
-        raise SpikeloomError(
-            f"the readout takes population '{readout.population}', but the accelerator reads out "
-            f"the last layer, '{last}'"
-        )
-
-
-def _map_layer(
-    network: Network,
-    pre: Population,
-    layer: Population,
-    lanes: dict[str, int],
-    fire_lanes: dict[str, int],
-) -> Core:
-    edges = network.projections_to(layer.name)
-    if len(edges) != 1 or edges[0].pre != pre.name:
-        sources = ", ".join(f"'{edge.pre}'" for edge in edges)
-        raise SpikeloomError(
-            f"layer '{layer.name}' receives projections from {sources}; "
-            f"the accelerator takes a chain of layers, here one from '{pre.name}'"
-        )
-    edge = edges[0]
-    for has, what in (
-        (edge.convolution is not None, "is a convolution"),
-        (edge.pooling is not None, "pools its events"),
-    ):
-        if has:
-            raise SpikeloomError(f"layer '{layer.name}' {what}; {_MISSING}")
-    assert isinstance(layer.neuron, FixedNeuron)
-    events = network.events
-    from_input = pre is network.input
-    read_out = layer is network.layers[-1] and network.readout.kind in MEMBRANE_READOUTS
-    width = lanes.get(layer.name, layer.size)
-    # Membranes leave one by one, so that more lanes would only wait.
-    firing = 1 if read_out else fire_lanes.get(layer.name, min(width, DEFAULT_FIRE_LANES))
-    return Core(
-        name=layer.name,
-        inputs=pre.size,
-        lowest=events.lowest if from_input else 0,
-        highest=events.highest if from_input else 1,
-        constant=from_input and events.constant,
-        lanes=width,
-        fire_lanes=firing,
-        steps=network.steps,
-        weight=edge.weight.astype(np.int64),
-        weight_bits=edge.weight_bits,
-        weight_shift=edge.weight_shift,
-        sum_bits=max(2, weighted_events(network, edge).bits),
-        neuron=layer.neuron,
-        sends=cast(Sends, network.readout.kind) if read_out else "spikes",
-    )

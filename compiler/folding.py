@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom.compiler.cores import MAX_FIRE_LANES, Core, map_network
+from spikeloom.compiler.cores import Core
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.ir import Network
+from spikeloom.compiler.mapping import MAX_FIRE_LANES, map_network
 from spikeloom.compiler.reference import Trace
 
 # Look-up tables, measured on synthesised designs for ECP5: what a lane takes per bit of its sums

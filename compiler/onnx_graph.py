@@ -9,9 +9,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from spikeloom.compiler.cores import RESERVED
 from spikeloom.compiler.geometry import Map
 from spikeloom.compiler.ir import Population, Projection
+from spikeloom.compiler.mapping import RESERVED
 from spikeloom.compiler.onnx_layout import Refusal
 from spikeloom.compiler.onnx_values import Constant, Current, Spikes, Term, Value
 

@@ -16,7 +16,7 @@ import safetensors
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from spikeloom.compiler.cores import Core, check_lanes, map_network
+from spikeloom.compiler.cores import Core
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.files import write_bytes
 from spikeloom.compiler.fixed import Decay, IntArray, Reset
@@ -31,6 +31,7 @@ from spikeloom.compiler.ir import (
     Readout,
     ReadoutKind,
 )
+from spikeloom.compiler.mapping import check_lanes, default_lanes, map_network
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 
 FORMAT = "spikeloom program"
@@ -151,7 +152,7 @@ class Program:
                 "scale": neuron.scale,
                 "state_bits": neuron.state_bits,
                 "accumulator_bits": neuron.accumulator_bits,
-                "lanes": self.lanes.get(item.name, item.size),
+                "lanes": self.lanes.get(item.name, default_lanes(self.network, item)),
                 "fire_lanes": self.fire_lanes.get(item.name),
             }
             if neuron.current_decay is not None:

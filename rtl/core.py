@@ -5,12 +5,15 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.rtl.banks import BankArray
+from spikeloom.rtl.convolution import ConvolutionEngine
 from spikeloom.rtl.encoder import SpikeEncoder
 from spikeloom.rtl.events import event_layout, event_stream
 from spikeloom.rtl.fire import FireUnit, scan_pause
 from spikeloom.rtl.lanes import LaneArray
 from spikeloom.rtl.membranes import MembraneSender
-from spikeloom.rtl.queue import EventQueue
+from spikeloom.rtl.operations import is_convolution
+from spikeloom.rtl.queue import DeepQueue, EventQueue
 from spikeloom.rtl.synapses import SynapseEngine
 from spikeloom.rtl.vectors import vector_places
 
@@ -32,16 +35,20 @@ class LayerCore(wiring.Component):
     def __init__(self, core, places: int | None = None):
         self.core = core
         places = vector_places(core) if places is None else places
-        self.queue = EventQueue(event_layout(core.inputs, core.value_bits))
-        self.engine = SynapseEngine(core, scan_pause(core), places)
-        self.lanes = LaneArray(core)
+        layout = event_layout(core.addresses_in.count, core.value_bits)
+        self.queue = DeepQueue(layout, core.waiting) if core.waiting else EventQueue(layout)
+        engine, lanes = SynapseEngine, LaneArray
+        if is_convolution(core):
+            engine, lanes = ConvolutionEngine, BankArray
+        self.engine = engine(core, scan_pause(core), places)
+        self.lanes = lanes(core)
         self.fire = FireUnit(core)
         sender = SpikeEncoder if core.sends == "spikes" else MembraneSender
         self.encoder = sender(core, places)
         super().__init__(
             {
-                "i": In(event_stream(core.inputs, core.value_bits)),
-                "o": Out(event_stream(core.neurons, core.value_sent_bits)),
+                "i": In(event_stream(core.addresses_in.count, core.value_bits)),
+                "o": Out(event_stream(core.addresses_out.count, core.value_sent_bits)),
             }
         )
 
@@ -97,7 +104,9 @@ class LayerCoreModel:
         self.engine.settle(self.queue.valid, self.queue.head)
         self.lanes.settle(*self.engine.apply)
         self.shown: tuple[int, ...] | None = None
-        self.still = self.engine.rests and self.fire.rests and self.encoder.waits
+        self.still = (
+            self.engine.rests and self.fire.rests and self.encoder.waits and not self.queue.moves
+        )
 
     def clock(self, pushed: int | None, ready: bool) -> None:
         """Go on by one clock edge: the event taken, if any, and the next block's readiness."""

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from spikeloom.rtl.events import EventCode, event_stream
 from spikeloom.rtl.fire import vector_layout
+from spikeloom.rtl.operations import is_convolution
 from spikeloom.rtl.probe import Probe
 from spikeloom.rtl.vectors import VectorQueue
 
@@ -35,10 +36,13 @@ class SpikeEncoder(wiring.Component):
         self.core = core
         self.queue = VectorQueue(vector_layout(core), places)
         self.part = Signal(range(core.parts))
-        # Rows of filling lie behind the last neuron.
-        self.base = Signal(range(core.groups * core.lanes + 1))
+        # Rows of filling lie behind the last neuron, or channel.
+        _, columns, rows = core.addresses_out.fields
+        self.channel = Signal(range(core.groups * core.lanes_per_group + 1))
+        self.column, self.row = Signal(columns.width), Signal(rows.width)
+        self.base = Cat(self.channel, self.column, self.row)
         self.word = Signal(core.fire_lanes)
-        self.word_base = Signal.like(self.base)
+        self.word_base = Signal(core.addresses_out.fields[-1].end)
         self.word_end = Signal()
         self.word_last = Signal()
         self.any_spike = Signal()
@@ -48,7 +52,7 @@ class SpikeEncoder(wiring.Component):
                 "vector_valid": In(1),
                 "vector": In(vector_layout(core)),
                 "release": Out(1),
-                "o": Out(event_stream(core.neurons)),
+                "o": Out(event_stream(core.addresses_out.count)),
             }
         )
 
@@ -79,11 +83,13 @@ class SpikeEncoder(wiring.Component):
         # Whether the word has a spike, and more than one, is known beside it, so that the way from
         # there to `load` is short.
         any_spike, many_spikes = self.any_spike, self.many_spikes
+        channels = core.addresses_out.fields[0]
+        address = Cat(self.channel[: channels.width], self.column, self.row)
         others = _without_lowest(self.word)
         with m.If(load):
             m.d.sync += [
                 self.word.eq(head.spikes),
-                self.word_base.eq(self.base),
+                self.word_base.eq(address),
                 self.word_end.eq(head.scan_end),
                 self.word_last.eq(head.window_end),
                 any_spike.eq(head.spikes.any()),
@@ -101,11 +107,14 @@ class SpikeEncoder(wiring.Component):
 
         with m.If(load):
             last_part = self.part == core.parts - 1
-            step = Mux(last_part, core.lanes - (core.parts - 1) * core.fire_lanes, core.fire_lanes)
+            rest = core.lanes_per_group - (core.parts - 1) * core.fire_lanes
+            step = Mux(last_part, rest, core.fire_lanes)
             m.d.sync += [
                 self.part.eq(Mux(last_part, 0, self.part + 1)),
-                self.base.eq(Mux(head.scan_end, 0, self.base + step)),
+                self.channel.eq(Mux(head.scan_end, 0, self.channel + step)),
             ]
+            if is_convolution(core):
+                self._move_on(m, head.scan_end)
 
         lowest = Signal(range(core.fire_lanes))
         for lane in reversed(range(core.fire_lanes)):
@@ -120,6 +129,18 @@ class SpikeEncoder(wiring.Component):
         ]
         return m
 
+    def _move_on(self, m, scan_end):
+        """Go to the next position of the feature maps behind the last channels of one."""
+        core = self.core
+        last_column = self.column == core.addresses_out.fields[1].count - 1
+        with m.If(self.channel == core.channel_starts[-1]):
+            m.d.sync += [
+                self.channel.eq(0),
+                self.column.eq(Mux(last_column, 0, self.column + 1)),
+            ]
+            with m.If(last_column):
+                m.d.sync += self.row.eq(Mux(scan_end, 0, self.row + 1))
+
     def model(self):
         """The cycle model of this encoder."""
         return SpikeEncoderModel(self.core)
@@ -130,13 +151,31 @@ def _without_lowest(word):
     return Cat(word[lane] & word[:lane].any() for lane in range(len(word)))
 
 
+def _bases(core) -> tuple[list[int], list[int]]:
+    """Of each row the counters of channel, column and row, and the address of its first neuron."""
+    channels, columns, rows = core.addresses_out.fields
+    width = (core.groups * core.lanes_per_group).bit_length()
+    mask = (1 << channels.width) - 1
+    positions = [
+        column | row << columns.width
+        for row in range(rows.count)
+        for column in range(columns.count)
+    ]
+    places = [(start, place) for place in positions for start in core.channel_starts]
+    return (
+        [start | place << width for start, place in places],
+        [start & mask | place << channels.width for start, place in places],
+    )
+
+
 class SpikeEncoderModel:
     """Cycle model of SpikeEncoder; spikes are integers with lane 0 lowest."""
 
     def __init__(self, core):
         self.core = core
-        self.code = EventCode(core.neurons)
+        self.code = EventCode(core.addresses_out.count)
         self.vectors: list[int] = []
+        self.bases, self.addresses = _bases(core)
         self.row = self.word = self.word_base = 0
         self.ending = 0
 
@@ -171,7 +210,7 @@ class SpikeEncoderModel:
             head = self.vectors.pop(0)
             self.word = head & ((1 << core.fire_lanes) - 1)
             scan_end, window_end = head >> core.fire_lanes & 1, head >> (core.fire_lanes + 1)
-            self.word_base = core.row_starts[self.row]
+            self.word_base = self.addresses[self.row]
             self.ending = (self.code.window_end if window_end else self.code.end) * scan_end
             self.row = 0 if scan_end else self.row + 1
         elif ready:
@@ -186,7 +225,7 @@ class SpikeEncoderModel:
         """Values of the probes."""
         return (
             len(self.vectors),
-            self.core.row_starts[self.row],
+            self.bases[self.row],
             self.word,
             self.word_base,
             self.valid,

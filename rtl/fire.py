@@ -1,5 +1,6 @@
 """The fire unit of a core: states, threshold, reset, decay, a row of neurons at a time."""
 
+import numpy as np
 from amaranth import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -99,8 +100,9 @@ class FireUnit(wiring.Component):
         sending = self.vector_valid
         sent = self.vector.membrane if core.value_sent_bits else self.vector.spikes
         ends = Cat(self.vector.scan_end, self.vector.window_end)
-        decided = {"lanes": lanes, "place": ("fire.row", core.row_starts)}
-        written = {"lanes": lanes, "place": ("fire.write_row", core.row_starts)}
+        places = core.row_starts, core.lane_distance
+        decided = {"lanes": lanes, "place": ("fire.row", *places)}
+        written = {"lanes": lanes, "place": ("fire.write_row", *places)}
         probes = [
             Probe("fire.row", Mux(deciding, self.decide.row, 0)),
             Probe("fire.membranes", Mux(deciding, self.membranes, 0), **decided),
@@ -110,7 +112,7 @@ class FireUnit(wiring.Component):
                 "fire.sent",
                 Mux(sending, sent.as_unsigned(), 0),
                 lanes,
-                place=("fire.sent_row", core.row_starts),
+                place=("fire.sent_row", *places),
             ),
             Probe("fire.sent_ends", Mux(sending, ends, 0)),
             Probe("fire.write_enable", writing),
@@ -200,7 +202,7 @@ class FireUnit(wiring.Component):
         spikes, after = [], membranes
         spent_before = Signal(lanes)
         if neuron.fire:
-            thresholds = self._table(m, "threshold", core.thresholds, self.integrate.row)
+            thresholds = self._table(m, "threshold", core.thresholds, self.integrate)
             if self.single_spike:
                 m.d.sync += spent_before.eq(self.spent)
             after = []
@@ -247,11 +249,10 @@ class FireUnit(wiring.Component):
             m.d.sync += [saturating.eq(rested), now.eq(saturating)]
             m.d.sync += [held.eq(spent), spent_now.eq(held)]
             before = saturating
-        rows = (rested.row, before.row)
         m.d.comb += self.written.eq(now)
-        biases = self._table(m, "bias", core.biases << self._biased.shift, before.row)
+        biases = self._table(m, "bias", core.biases << self._biased.shift, before)
         none = [0] * core.fire_lanes
-        states = self._decayed(m, "state", rest["state"], neuron.decay, neuron.state_bits, rows)
+        states = self._decayed(m, "state", rest["state"], neuron.decay, neuron.state_bits)
         m.d.comb += self.written_states.eq(
             joined_lanes(
                 self._shifted(states, neuron.decay, none if self.has_current else biases),
@@ -260,9 +261,7 @@ class FireUnit(wiring.Component):
         )
         if self.has_current:
             decay = neuron.current_decay
-            currents = self._decayed(
-                m, "current", rest["current"], decay, neuron.current_bits, rows
-            )
+            currents = self._decayed(m, "current", rest["current"], decay, neuron.current_bits)
             m.d.comb += self.written_currents.eq(
                 joined_lanes(self._shifted(currents, decay, biases), self.current_bits)
             )
@@ -275,7 +274,7 @@ class FireUnit(wiring.Component):
         neuron = self.core.neuron
         return neuron.current_decay if self.has_current else neuron.decay
 
-    def _decayed(self, m, name, rest, decay, bits, rows):
+    def _decayed(self, m, name, rest, decay, bits):
         """Saturated values times the decay's multipliers, in the stage of their write."""
         core = self.core
         factors = core.multipliers(decay)
@@ -286,7 +285,7 @@ class FireUnit(wiring.Component):
             ]
         values = []
         for value, factor in zip(
-            rest, self._table(m, f"{name}_multiplier", factors, rows[0]), strict=True
+            rest, self._table(m, f"{name}_multiplier", factors, self.rested), strict=True
         ):
             saturated = Signal(signed(bits), name="saturated")
             product = Signal((saturated * factor).shape(), name="product")
@@ -301,19 +300,27 @@ class FireUnit(wiring.Component):
             for value, bias in zip(values, biases, strict=True)
         ]
 
-    def _table(self, m, name, rows, row):
-        """A parameter per lane: constants, or a memory that is read by the row a cycle before."""
+    def _table(self, m, name, rows, operation):
+        """A parameter per lane: constants, or a memory that is read by the row a cycle before.
+
+        Where the rows repeat themselves, as those of channels do, the memory holds them once.
+        """
+        core = self.core
         if (rows == rows[0]).all():
             return [int(value) for value in rows[0]]
+        row = operation.row
+        once = rows[: core.parameter_rows]
+        if len(once) < len(rows) and (rows == np.resize(once, rows.shape)).all():
+            row, rows = operation.group * core.parts + operation.part, once
         bits = signed_bits(int(rows.min()), int(rows.max()))
         m.submodules[f"{name}_memory"] = table = memory.Memory(
-            shape=unsigned(self.core.fire_lanes * bits),
+            shape=unsigned(core.fire_lanes * bits),
             depth=len(rows),
             init=[lane_word(row, bits) for row in rows],
         )
         read = table.read_port()
         m.d.comb += read.addr.eq(row)
-        return signed_lanes(read.data, self.core.fire_lanes)
+        return signed_lanes(read.data, core.fire_lanes)
 
     def model(self):
         """The cycle model of this unit."""

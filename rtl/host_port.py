@@ -1,6 +1,6 @@
 """The input side of the host port: checks the words that arrive and makes events of them."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -40,7 +40,7 @@ class EventInput(wiring.Component):
 
     def __init__(self, core):
         self.core = core
-        self.format = WordFormat(core.inputs, core.value_bits)
+        self.format = WordFormat(core.addresses_in.count, core.value_bits)
         # The ends of steps that a sample has.
         self.steps = 1 if core.constant else core.steps
         self.step = Signal(range(self.steps))
@@ -53,7 +53,7 @@ class EventInput(wiring.Component):
                 "ready": Out(1),
                 "word": In(self.format.bits),
                 "last": In(1),
-                "o": Out(event_stream(core.inputs, core.value_bits)),
+                "o": Out(event_stream(core.addresses_in.count, core.value_bits)),
                 "begin": Out(1),
                 "begin_ready": In(1),
                 "stop": In(1),
@@ -113,7 +113,10 @@ class EventInput(wiring.Component):
         """Whether the word names an input, with a value in its range."""
         core, used = self.core, self.format.address_bits + self.format.value_bits
         address = self.word[: self.format.address_bits]
-        legal = address < core.inputs
+        legal = Const(1)
+        for field in core.addresses_in.fields:
+            if field.count < 1 << field.width:
+                legal &= address[field.start : field.end] < field.count
         if used < self.format.bits - 1:
             legal &= self.word[used:-1] == 0
         if core.value_bits:
@@ -136,8 +139,8 @@ class EventInputModel:
 
     def __init__(self, core):
         self.core = core
-        self.format = WordFormat(core.inputs, core.value_bits)
-        self.code = EventCode(core.inputs, core.value_bits)
+        self.format = WordFormat(core.addresses_in.count, core.value_bits)
+        self.code = EventCode(core.addresses_in.count, core.value_bits)
         self.steps = 1 if core.constant else core.steps
         self.step = self.samples_done = 0
         self.begun = self.dropping = self.error = False
@@ -177,7 +180,7 @@ class EventInputModel:
 
     def _is_legal(self, word: int) -> bool:
         value = self.code.value(word)
-        if word >= self.code.end or self.code.address(word) >= self.core.inputs:
+        if word >= self.code.end or not self.core.addresses_in.is_neuron(self.code.address(word)):
             return False
         return not self.core.value_bits or self.core.lowest <= value <= self.core.highest
 

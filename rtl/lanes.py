@@ -64,7 +64,7 @@ class LaneArray(wiring.Component):
                 "lanes.write_data",
                 Mux(self.write_enable, self.write_data, 0),
                 core.lanes,
-                place=("lanes.write_group", starts),
+                place=("lanes.write_group", starts, 1),
             ),
         ]
 

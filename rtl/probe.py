@@ -20,8 +20,10 @@ class Probe:
     value : the signal, or the parts of all lanes side by side
     lanes : number of equal parts, one per lane; 0 for a signal that belongs to no lane. Parts of
         one bit are spikes; wider ones are signed
-    place : where the lanes belong, for reports: the name of an earlier probe of the same block, and
-        the number of lane 0's neuron by that probe's value; None for neurons 0, 1, ..
+    place : where the lanes belong, for reports: the name of an earlier probe of the same block, the
+        number of lane 0's neuron by that probe's value, and how far the numbers of neighbouring
+        lanes' neurons are apart; None for neurons 0, 1, ..
+    of_neurons : False for lanes that serve one neuron now and another one then
 
     Attributes
     ----------
@@ -34,12 +36,14 @@ class Probe:
         name: str,
         value: Value,
         lanes: int = 0,
-        place: tuple[str, Sequence[int]] | None = None,
+        place: tuple[str, Sequence[int], int] | None = None,
+        of_neurons: bool = True,
     ):
         self.name = name
         self.value = value
         self.lanes = lanes
         self.place = place
+        self.of_neurons = of_neurons
         self.width = len(value)
         if lanes:
             self.lane_bits = lane_bits(len(value) // lanes)

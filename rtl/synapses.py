@@ -77,7 +77,7 @@ class SynapseEngine(wiring.Component):
         self.fetch = Signal(operation)
         super().__init__(
             {
-                "i": In(event_stream(core.inputs, core.value_bits)),
+                "i": In(event_stream(core.addresses_in.count, core.value_bits)),
                 "release": In(1),
                 "before": Out(operation),
                 "apply": Out(operation),
@@ -180,28 +180,40 @@ class SynapseEngine(wiring.Component):
             read.en.eq(issued.kind == Kind.ADD),
             read.addr.eq(self.i.p.address * core.groups + self.group),
         ]
+        m.d.sync += self.fetch.eq(issued)
+        self._weigh(m, read.data, self.i.p.value if core.value_bits else None)
+
+    def _weigh(self, m, data, value):
+        """Take the weights from their memory to `apply`, times the value where events have one.
+
+        Parameters
+        ----------
+        data : what the memory reads
+        value : of the event, in the cycle in which the memory is asked
+        """
+        core = self.core
         # The memory's output is registered once more: a block RAM answers late in the cycle.
         # Without a reset, so that the register can be the one that the block RAM has itself.
-        word = Signal.like(read.data, reset_less=True)
-        m.d.sync += [self.fetch.eq(issued), word.eq(read.data)]
+        word = Signal.like(data, reset_less=True)
+        m.d.sync += word.eq(data)
         if not core.value_bits:
             m.d.comb += [self.before.eq(self.fetch), self.weights.eq(word)]
             m.d.sync += self.apply.eq(self.fetch)
             return
         fetched_value = Signal(signed(core.value_bits))
-        value = Signal(signed(core.value_bits))
+        factor = Signal(signed(core.value_bits))
         m.d.sync += [
-            fetched_value.eq(self.i.p.value),
-            value.eq(fetched_value),
+            fetched_value.eq(value),
+            factor.eq(fetched_value),
             self.before.eq(self.fetch),
             self.apply.eq(self.before),
         ]
         bits = product_bits(core)
         for lane, weight in enumerate(signed_lanes(word, core.lanes)):
             if core.has_products:
-                scaled = weight * value
+                scaled = weight * factor
             else:
-                scaled = Mux(value == 0, 0, Mux(value[-1], -weight, weight))
+                scaled = Mux(factor == 0, 0, Mux(factor[-1], -weight, weight))
             m.d.sync += self.weights[lane * bits : (lane + 1) * bits].eq(scaled)
 
     def model(self):
@@ -235,7 +247,7 @@ class SynapseEngineModel:
     def __init__(self, core, pause: int, credits: int):
         self.core = core
         self.pause = pause
-        self.code = EventCode(core.inputs, core.value_bits)
+        self.code = EventCode(core.addresses_in.count, core.value_bits)
         self.group = self.row = self.step = self.wait = 0
         self.credits = credits
         self.uncleared = True
@@ -266,7 +278,7 @@ class SynapseEngineModel:
         never = {("CLEAR", "FIRE")}
         if self.core.rows == 1:
             never.add(("FIRE", "BLOCKED"))
-        if self.pause <= self.core.groups:
+        if self.pause <= self.core.visits.min():
             never.add(("ADD", "WAIT"))
         if self.pause == 1:
             never.add(("IDLE", "WAIT"))

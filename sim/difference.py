@@ -118,10 +118,10 @@ class Observation:
             neuron = None
             if probe.lanes:
                 lane, wanted, found = _first_lane(probe, wanted, found)
-                neuron = lane
+                neuron = lane if probe.of_neurons else None
                 if probe.place is not None:
-                    by, starts = probe.place
-                    neuron += starts[expected_values[block, by]]
+                    by, starts, distance = probe.place
+                    neuron = starts[expected_values[block, by]] + lane * distance
             steps = model.progress(block, probe.name)
             return Difference(cycle, *steps, block, neuron, probe.name, wanted, found)
         raise AssertionError("nothing differs")

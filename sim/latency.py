@@ -108,9 +108,9 @@ def pipelined_cycles(program: Program, spikes: Spikes) -> IntArray:
 def lower_bound(program: Program, spikes: Spikes) -> IntArray:
     """Cycles that the busiest core needs if it never waits.
 
-    A core spends one cycle per event and group of lanes on the events, and in each time step one
-    per row on the fire scan. Cores work at the same time, so the sum over the window of the busiest
-    of them bounds the whole. Behind an early stop nothing is counted.
+    A core spends on the events one cycle for as many synapses as it has lanes, and in each time
+    step one per row on the fire scan. Cores work at the same time, so the sum over the window of
+    the busiest of them bounds the whole. Behind an early stop nothing is counted.
 
     Parameters
     ----------
@@ -126,10 +126,10 @@ def lower_bound(program: Program, spikes: Spikes) -> IntArray:
     counted = np.arange(program.network.steps)[:, None] < steps
     work = []
     for sender, core in zip(program.network.populations[:-1], program.cores, strict=True):
-        events = np.count_nonzero(trace.spikes[sender.name], axis=2)
-        total = events[0] if core.constant else (events * counted).sum(axis=0)
-        work.append(total * core.groups + steps * core.rows)
-    return np.asarray(np.max(work, axis=0), np.int64)
+        reached = (trace.spikes[sender.name] != 0) @ core.synapses
+        total = reached[0] if core.constant else (reached * counted).sum(axis=0)
+        work.append(total / core.lanes + steps * core.rows)
+    return np.asarray(np.ceil(np.max(work, axis=0)), np.int64)
 
 
 def _wait_until_idle(model: AcceleratorModel) -> None:

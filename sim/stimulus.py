@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from spikeloom.compiler.addresses import Addresses
 from spikeloom.compiler.cores import value_bits
 from spikeloom.compiler.inputs import Spikes, check_spikes
 from spikeloom.compiler.ir import Network
@@ -24,14 +25,18 @@ def input_words(network: Network, spikes: Spikes) -> list[Word]:
     check_spikes(network, spikes)
     events = network.events
     steps = 1 if events.constant else network.steps
-    form = WordFormat(spikes.shape[2], value_bits(events.lowest, events.highest))
+    addresses = Addresses(network.input.shape)
+    form = WordFormat(addresses.count, value_bits(events.lowest, events.highest))
     words: list[Word] = []
     for sample in range(spikes.shape[1]):
         for step in range(steps):
             given = spikes[step, sample]
+            active = np.flatnonzero(given)
             words += [
-                (form.word(int(address), int(given[address])), False)
-                for address in np.flatnonzero(given)
+                (form.word(address, value), False)
+                for address, value in zip(
+                    addresses.of(active).tolist(), given[active].tolist(), strict=True
+                )
             ]
             words.append((form.end, step == steps - 1))
     return words

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from networks import LayerOptions, random_network
-from spikeloom.compiler.cores import map_network
+from spikeloom.compiler.convolution_core import ConvolutionCore
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.geometry import Convolution, Pooling
 from spikeloom.compiler.ir import (
@@ -17,6 +17,7 @@ from spikeloom.compiler.ir import (
     Readout,
     ReadoutKind,
 )
+from spikeloom.compiler.mapping import map_network
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 
 
@@ -149,15 +150,27 @@ def of_maps(convolution: Convolution | None, pooling: Pooling | None) -> Network
     )
 
 
-def test_maps_are_refused() -> None:
-    convolution = of_maps(Convolution((1, 2, 2), 4, (2, 2)), None)
-    convolution.verify()
-    with pytest.raises(SpikeloomError, match="layer 'layer1' is a convolution; the accelerator"):
-        map_network(convolution, {}, {})
+def test_a_dense_layer_behind_maps_is_a_convolution_of_their_size() -> None:
     pooled = of_maps(None, Pooling((1, 2, 2), 2))
     pooled.verify()
-    with pytest.raises(SpikeloomError, match="layer 'layer1' pools its events; the accelerator"):
-        map_network(pooled, {}, {})
+    (core,) = map_network(pooled, {}, {})
+    assert isinstance(core, ConvolutionCore)
+    assert core.convolution == Convolution((1, 1, 1), 4, (1, 1))
+    assert (core.pooling, core.shape, core.lanes) == (2, (4, 1, 1), 4)
+
+
+def test_a_readout_of_maps_is_refused() -> None:
+    maps = of_maps(Convolution((1, 2, 2), 4, (1, 1)), None)
+    layer = replace(maps.layers[0], shape=(4, 2, 2))
+    with pytest.raises(SpikeloomError, match=r"'layer1' with feature maps of shape \(4, 2, 2\)"):
+        map_network(replace(maps, populations=(maps.input, layer)), {}, {})
+
+
+@pytest.mark.parametrize(("lanes", "nearest"), [(7, "4 or 8"), (99, "8 or 16"), (0, "1 or 2")])
+def test_lanes_that_cannot_be_divided_are_refused(lanes: int, nearest: str) -> None:
+    maps = of_maps(Convolution((1, 2, 2), 4, (2, 2)), None)
+    with pytest.raises(SpikeloomError, match=f"4 channels, .*; {lanes} cannot be, {nearest} can"):
+        map_network(maps, {"layer1": lanes}, {})
 
 
 @pytest.mark.parametrize(

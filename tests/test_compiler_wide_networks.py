@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 
 from one_neuron import run_plainly
 from spikeloom.compiler import geometry, layer_window, reference
-from spikeloom.compiler.cores import map_network
 from spikeloom.compiler.errors import SpikeloomError, VerificationMismatch
 from spikeloom.compiler.fixed_onnx import fixed_model
 from spikeloom.compiler.inputs import file_values, read_events
 from spikeloom.compiler.ir import Network
+from spikeloom.compiler.mapping import map_network
 from spikeloom.compiler.program import Program
 from spikeloom.sim.oracle import compare_fixed
 from wide_networks import random_events, wide_networks

@@ -7,6 +7,7 @@ from typing import TypeVar, get_args
 import numpy as np
 from hypothesis import strategies as st
 
+from spikeloom.compiler.convolution_core import legal_lanes
 from spikeloom.compiler.fixed import Decay, Reset, signed_range
 from spikeloom.compiler.geometry import Convolution, Pooling
 from spikeloom.compiler.inputs import Spikes
@@ -19,6 +20,7 @@ from spikeloom.compiler.ir import (
     Readout,
     ReadoutKind,
 )
+from spikeloom.compiler.mapping import convolution_of, default_lanes
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 from spikeloom.compiler.readouts import MEMBRANE_READOUTS
 
@@ -100,14 +102,61 @@ def dense_chain(seed: int, layers: int) -> Network:
     return network
 
 
+def map_chain(seed: int, layers: int) -> Network:
+    """A chain of convolutions and dense layers, as the accelerator takes it; the last is dense."""
+    draw = _Draw(np.random.default_rng(seed))
+    steps = draw.number(1, 5)
+    events = replace(draw.one_of(_EVENTS), folded=True)
+    shape = draw.number(1, 3), draw.number(1, 7), draw.number(1, 7)
+    populations = [Population("input", shape, None, "spikes")]
+    projections: list[Projection] = []
+    for number in range(1, layers + 1):
+        pre, name, inner = populations[-1], f"layer{number}", number < layers
+        dense = inner and (len(pre.shape) == 1 or draw.chance(0.2))
+        edge = draw.projection(pre, name, draw.number(1, 12) if dense or not inner else None)
+        size: Shape = (edge.weight.shape[0],)
+        if edge.convolution is not None:
+            size = edge.convolution.result
+        spread = int(np.sqrt(edge.weight[0].size) * (1 << edge.weight_bits - 1))
+        spread <<= edge.weight_shift
+        if number == 1:
+            spread *= max(1, events.highest // 2)
+        neuron = draw.neuron(int(np.prod(size)), spread, inner or draw.chance(0.6))
+        populations.append(Population(name, size, neuron, name))
+        projections.append(edge)
+    network = bound_accumulators(
+        Network(
+            "maps",
+            steps,
+            tuple(populations),
+            tuple(projections),
+            draw.readout(populations[-1], steps),
+            events=events,
+        )
+    )
+    network.verify()
+    return network
+
+
 def folding(network: Network, seed: int) -> tuple[dict[str, int], dict[str, int]]:
     """Lanes and fire lanes: any number of each for some layers, none given for others."""
     draw = _Draw(np.random.default_rng(seed))
-    lanes = {item.name: draw.number(1, item.size) for item in network.layers if draw.chance(0.8)}
+    lanes: dict[str, int] = {}
+    side_by_side: dict[str, int] = {}
+    for item in network.layers:
+        convolution = convolution_of(network, item)
+        if draw.chance(0.8):
+            lanes[item.name] = draw.number(1, item.size)
+            if convolution is not None:
+                lanes[item.name] = draw.one_of(list(legal_lanes(convolution)))
+        count = lanes.get(item.name, default_lanes(network, item))
+        side_by_side[item.name] = count
+        if convolution is not None:
+            side_by_side[item.name] = legal_lanes(convolution)[count].channels
     # Membranes that are read out leave through a single fire lane.
     firing = network.layers[:-1] if network.readout.kind in MEMBRANE_READOUTS else network.layers
     fire_lanes = {
-        item.name: draw.number(1, min(16, lanes.get(item.name, item.size)))
+        item.name: draw.number(1, min(16, side_by_side[item.name]))
         for item in firing
         if draw.chance(0.8)
     }

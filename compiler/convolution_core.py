@@ -1,0 +1,272 @@
+"""A core whose events come from feature maps: a convolution, or a dense layer behind maps."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from spikeloom.compiler.addresses import Addresses
+from spikeloom.compiler.cores import Core
+from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.fixed import IntArray
+from spikeloom.compiler.geometry import Convolution, Map
+from spikeloom.compiler.taps import AxisFolding, fold_axis
+
+
+class LaneGrid(NamedTuple):
+    """Lanes of a convolution: an event is added to so many channels, rows and columns at once."""
+
+    channels: int
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True, eq=False)
+class ConvolutionCore(Core):
+    """One convolution of the network, folded onto a grid of lanes.
+
+    `lanes` are divided among the channels first, then among as many columns as an event reaches,
+    then among rows. Rows and columns lie in banks: row y in bank `y % grid.rows`, column x in bank
+    `x % grid.columns`, so that the neighbours that an event reaches never meet in one bank. Lane
+    `(row bank * grid.columns + column bank) * grid.channels + n` adds to channel n of a group of
+    `grid.channels`.
+
+    The fire scan visits the positions of the maps row by row; of each position all groups, of each
+    group all parts of `fire_lanes` channels.
+
+    Attributes
+    ----------
+    weight : int64 array, shape (features, channels / groups, kernel rows, kernel columns)
+    convolution : its geometry; a dense layer is one whose kernel is as large as the maps
+    shape_in : of the population before, whose squares of `pooling` x `pooling` pixels are summed
+    shape : of the layer
+    """
+
+    convolution: Convolution = field(kw_only=True)
+    shape_in: Map = field(kw_only=True)
+    pooling: int = field(kw_only=True)
+    shape: Map = field(kw_only=True)
+
+    @cached_property
+    def grid(self) -> LaneGrid:
+        """How the lanes are divided."""
+        return lane_grid(self.name, self.convolution, self.lanes)
+
+    @cached_property
+    def addresses_in(self) -> Addresses:
+        """Of the events that come in."""
+        return Addresses(self.shape_in)
+
+    @cached_property
+    def addresses_out(self) -> Addresses:
+        """Of the events that leave."""
+        return Addresses(self.shape)
+
+    @cached_property
+    def neurons(self) -> int:
+        """Number of neurons."""
+        return int(np.prod(self.shape))
+
+    @cached_property
+    def positions(self) -> int:
+        """Of the feature maps, each with the neurons of all channels."""
+        return self.shape[1] * self.shape[2]
+
+    @cached_property
+    def groups(self) -> int:
+        """Number of groups of channels."""
+        return -(-self.shape[0] // self.grid.channels)
+
+    @cached_property
+    def lanes_per_group(self) -> int:
+        """Neurons of a group that lie in one word of sums."""
+        return self.grid.channels
+
+    @cached_property
+    def rows(self) -> int:
+        """Number of rows that the fire scan visits, one per clock cycle."""
+        return self.positions * self.groups * self.parts
+
+    @cached_property
+    def parameter_rows(self) -> int:
+        """After so many rows the parameters of the neurons repeat themselves, if they do."""
+        return self.groups * self.parts
+
+    @cached_property
+    def axes(self) -> tuple[AxisFolding, AxisFolding]:
+        """Rows and columns, folded onto banks."""
+        each = self.convolution
+        _, rows, columns = self.shape_in
+        top, left, _, _ = each.padding
+        given = (
+            (rows, each.kernel[0], each.stride[0], top, self.shape[1], self.grid.rows),
+            (columns, each.kernel[1], each.stride[1], left, self.shape[2], self.grid.columns),
+        )
+        along_rows, along_columns = (
+            fold_axis(positions, self.pooling, kernel, stride, padding, places, banks)
+            for positions, kernel, stride, padding, places, banks in given
+        )
+        return along_rows, along_columns
+
+    @cached_property
+    def banks(self) -> int:
+        """Number of banks of sums."""
+        return self.grid.rows * self.grid.columns
+
+    @cached_property
+    def bank_depth(self) -> int:
+        """Words of a bank, each with the sums of a group of channels at one position."""
+        along_rows, along_columns = self.axes
+        return along_rows.depth * along_columns.depth * self.groups
+
+    @cached_property
+    def row_pitch(self) -> int:
+        """Words of a bank between one row and the next."""
+        return self.axes[1].depth * self.groups
+
+    @cached_property
+    def channel_groups(self) -> tuple[range, ...]:
+        """Per channel of the input the groups that it reaches; all have equally many."""
+        each = self.convolution
+        share = each.features // each.groups
+        spans = []
+        for channel in range(each.shape[0]):
+            first = channel // (each.shape[0] // each.groups) * share
+            spans.append((first // self.grid.channels, (first + share - 1) // self.grid.channels))
+        longest = max(last - first + 1 for first, last in spans)
+        starts = [min(first, self.groups - longest) for first, _ in spans]
+        return tuple(range(start, start + longest) for start in starts)
+
+    @cached_property
+    def groups_visited(self) -> int:
+        """How many groups of channels an event visits."""
+        return len(self.channel_groups[0])
+
+    @cached_property
+    def weight_table(self) -> IntArray:
+        """Weights in the order of the memory, shape (words, lanes).
+
+        Word `((channel * row words + row word) * column words + column word) * groups_visited +
+        n`, where n counts the groups that the channel reaches.
+        """
+        each, grid = self.convolution, self.grid
+        share_in, share = each.shape[0] // each.groups, each.features // each.groups
+        full = np.zeros((self.groups * grid.channels, each.shape[0], *each.kernel), np.int64)
+        for channel in range(each.shape[0]):
+            block = channel // share_in
+            features = slice(block * share, (block + 1) * share)
+            full[features, channel] = self.weight[features, channel % share_in]
+        # A tap that no bank takes is one more, of weight 0.
+        full = np.pad(full, ((0, 0), (0, 0), (0, 1), (0, 1)))
+        row_taps, column_taps = (
+            np.asarray([[-1 if tap is None else tap for tap in word] for word in axis.words])
+            for axis in self.axes
+        )
+        # (features, channels, row words, row banks, column words, column banks)
+        taken = full[:, :, row_taps][..., column_taps]
+        table = np.stack(
+            [
+                taken[group * grid.channels : (group + 1) * grid.channels, channel]
+                for channel, groups in enumerate(self.channel_groups)
+                for group in groups
+            ]
+        ).reshape(each.shape[0], self.groups_visited, grid.channels, *taken.shape[2:])
+        # To (channels, row words, column words, groups, row banks, column banks, channels of group)
+        table = table.transpose(0, 3, 5, 1, 4, 6, 2)
+        return np.ascontiguousarray(table).reshape(-1, self.lanes)
+
+    @cached_property
+    def visits(self) -> IntArray:
+        """Clock cycles that an event of each neuron of the input takes, shape (inputs,)."""
+        along_rows, along_columns = (np.asarray([*map(len, axis.visits)]) for axis in self.axes)
+        each = along_rows[:, None] * along_columns * self.groups_visited
+        return np.broadcast_to(each, self.shape_in).reshape(-1).astype(np.int64)
+
+    @cached_property
+    def synapses(self) -> IntArray:
+        """Neurons that an event of each neuron of the input reaches, shape (inputs,)."""
+        along_rows, along_columns = (axis.reached for axis in self.axes)
+        share = self.convolution.features // self.convolution.groups
+        each = along_rows[:, None] * along_columns * share
+        return np.broadcast_to(each, self.shape_in).reshape(-1)
+
+    @cached_property
+    def row_starts(self) -> tuple[int, ...]:
+        """The number of each row's first neuron; the lanes behind it are other channels."""
+        return tuple(
+            channel * self.positions + position
+            for position in range(self.positions)
+            for channel in self.channel_starts
+        )
+
+    @property
+    def lane_distance(self) -> int:
+        """From the number of one lane's neuron to that of the next lane in a row."""
+        return self.positions
+
+    @cached_property
+    def _rows_of_neurons(self) -> IntArray:
+        """Of each neuron its place in an array of shape (rows, fire_lanes)."""
+        channels = np.arange(self.shape[0])
+        group, lane = np.divmod(channels, self.grid.channels)
+        part, lane = np.divmod(lane, self.fire_lanes)
+        position = np.arange(self.positions)
+        row = (position * self.groups + group[:, None]) * self.parts + part[:, None]
+        return (row * self.fire_lanes + lane[:, None]).reshape(-1)
+
+    def by_row(self, values: IntArray, filling: int = 0) -> IntArray:
+        """Numbers of the neurons, shape (neurons,), by row and lane: (rows, fire_lanes)."""
+        full = np.full(self.rows * self.fire_lanes, filling, np.int64)
+        full[self._rows_of_neurons] = values
+        return full.reshape(self.rows, self.fire_lanes)
+
+    def by_neuron(self, rows: IntArray) -> IntArray:
+        """The inverse of `by_row`, without the filling."""
+        return rows.reshape(-1)[self._rows_of_neurons]
+
+    @cached_property
+    def sums_of_neurons(self) -> IntArray:
+        """Of each neuron the place of its sum in an array of shape (banks, depth, channels)."""
+        grid, (_, along_columns) = self.grid, self.axes
+        channel, y, x = np.unravel_index(np.arange(self.neurons), self.shape)
+        group, lane = np.divmod(channel, grid.channels)
+        bank = y % grid.rows * grid.columns + x % grid.columns
+        place = y // grid.rows * along_columns.depth + x // grid.columns
+        word = bank * self.bank_depth + place * self.groups + group
+        return np.asarray(word * grid.channels + lane, np.int64)
+
+
+def lane_grid(name: str, convolution: Convolution, lanes: int) -> LaneGrid:
+    """Divide lanes among channels, then columns, then rows.
+
+    Raises
+    ------
+    SpikeloomError
+        If they cannot be divided so; the text names the nearest numbers that can.
+    """
+    legal = legal_lanes(convolution)
+    if lanes not in legal:
+        near = sorted(legal, key=lambda number: abs(number - lanes))[:2]
+        raise SpikeloomError(
+            f"layer '{name}' is a convolution of {convolution.features} channels, so lanes are "
+            f"divided among channels, columns and rows; {lanes} cannot be, "
+            f"{' or '.join(map(str, sorted(near)))} can"
+        )
+    return legal[lanes]
+
+
+def legal_lanes(convolution: Convolution) -> dict[int, LaneGrid]:
+    """The numbers of lanes that a convolution can have, with how they are divided."""
+    features = convolution.features
+    _, rows, columns = convolution.result
+    most_rows, most_columns = (
+        min(places, -(-kernel // stride))
+        for places, kernel, stride in zip(
+            (rows, columns), convolution.kernel, convolution.stride, strict=True
+        )
+    )
+    grids = [LaneGrid(channels, 1, 1) for channels in range(1, features + 1)]
+    grids += [LaneGrid(features, 1, count) for count in range(2, most_columns + 1)]
+    grids += [LaneGrid(features, count, most_columns) for count in range(2, most_rows + 1)]
+    return {grid.channels * grid.rows * grid.columns: grid for grid in grids}

@@ -1,0 +1,201 @@
+"""The lanes of a convolution: banks in which the weights of a time step's events are summed."""
+
+from functools import cache, reduce
+from operator import or_
+
+import numpy as np
+from amaranth import Array, Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from spikeloom.rtl.lane_words import joined_lanes, signed_lanes
+from spikeloom.rtl.operations import Kind, Operation, operation_layout
+from spikeloom.rtl.probe import Probe, lane_bits, pack_lanes
+from spikeloom.rtl.synapses import product_bits
+from spikeloom.rtl.target import Target
+
+ADD, NONE = Kind.ADD.value, Kind.NONE.value
+
+# Up to here a bank is made of look-up tables, which are read in the cycle in which they are
+# written; a block RAM takes a word that is being written past itself.
+DISTRIBUTED_DEPTH = 32
+
+
+class BankArray(wiring.Component):
+    """Sums of the weights of a step's events, in one memory per bank.
+
+    ADD adds to one word of each bank that its target names: `grid.channels` neurons at one
+    position of the feature maps. FIRE and CLEAR take a part of one word of one bank; with the last
+    part of a word its sums become 0, so that the next step can begin while the fire unit still
+    works on this one.
+
+    Parameters
+    ----------
+    core : ConvolutionCore
+
+    Members
+    -------
+    before, apply : In, operations from the synapse engine
+    weights : In(lanes * product_bits), bank by bank, lane 0 lowest
+    sums : Out(fire_lanes * sum_bits), the row of the operation that was in `apply` a cycle ago
+    """
+
+    def __init__(self, core):
+        self.core = core
+        self.target = Target(core)
+        self.width = core.grid.channels * core.sum_bits
+        self.write_enable = Signal(core.banks)
+        self.write_data = [Signal(self.width, name=f"data{bank}") for bank in range(core.banks)]
+        super().__init__(
+            {
+                "before": In(operation_layout(core)),
+                "apply": In(operation_layout(core)),
+                "weights": In(core.lanes * product_bits(core)),
+                "sums": Out(core.fire_lanes * core.sum_bits),
+            }
+        )
+
+    def probes(self):
+        """The write ports."""
+        written = [
+            Mux(enable, data, 0)
+            for enable, data in zip(self.write_enable, self.write_data, strict=True)
+        ]
+        return [
+            Probe("lanes.write_enable", self.write_enable),
+            Probe("lanes.write_data", Cat(written), self.core.lanes, of_neurons=False),
+        ]
+
+    def elaborate(self, platform):
+        m = Module()
+        core = self.core
+        adding = self.apply.kind == Kind.ADD
+        taken = (self.apply.kind != Kind.NONE) & ~adding
+        clearing = taken & (self.apply.part == core.parts - 1)
+        enables = self.target.enables(self.apply.target)
+        words = self.target.words(self.before.target, self.before.group)
+        bits = core.grid.channels * product_bits(core)
+        read = []
+        for bank, (enable, word) in enumerate(zip(enables, words, strict=True)):
+            m.d.comb += self.write_enable[bank].eq(enable & (adding | clearing))
+            stored = self._bank(m, bank, word)
+            added = joined_lanes(
+                [
+                    total + weight
+                    for total, weight in zip(
+                        signed_lanes(stored, core.grid.channels),
+                        signed_lanes(
+                            self.weights[bank * bits : (bank + 1) * bits], core.grid.channels
+                        ),
+                        strict=True,
+                    )
+                ],
+                core.sum_bits,
+            )
+            m.d.comb += self.write_data[bank].eq(Mux(adding, added, 0))
+            read.append(Mux(enable, stored, 0))
+        row = Signal(self.width)
+        m.d.comb += row.eq(reduce(or_, read))
+        width = len(self.sums)
+        parts = Array(row[part * width : (part + 1) * width] for part in range(core.parts))
+        m.d.sync += self.sums.eq(parts[self.apply.part])
+        return m
+
+    def _bank(self, m, bank, word):
+        """A bank; gives what it holds of the operation in `apply`."""
+        core = self.core
+        stored = Signal(self.width, name=f"stored{bank}")
+        enable, data = self.write_enable[bank], self.write_data[bank]
+        if core.bank_depth == 1:
+            with m.If(enable):
+                m.d.sync += stored.eq(data)
+            return stored
+        m.submodules[f"sum_memory{bank}"] = store = memory.Memory(
+            shape=unsigned(self.width), depth=core.bank_depth, init=[]
+        )
+        write = store.write_port()
+        held = Signal.like(write.addr)
+        m.d.sync += held.eq(word)
+        if core.bank_depth <= DISTRIBUTED_DEPTH:
+            read = store.read_port(domain="comb")
+            m.d.comb += read.addr.eq(held)
+        else:
+            # Events that follow on each other reach the same neurons.
+            read = store.read_port(transparent_for=(write,))
+            m.d.comb += read.addr.eq(word)
+        m.d.comb += [
+            stored.eq(read.data),
+            write.en.eq(enable),
+            write.addr.eq(held),
+            write.data.eq(data),
+        ]
+        return stored
+
+    def model(self):
+        """The cycle model of these lanes."""
+        return BankArrayModel(self.core)
+
+
+class BankArrayModel:
+    """Cycle model of BankArray.
+
+    A word of a bank is one integer, as the words of `LaneArrayModel` are.
+
+    Parameters
+    ----------
+    core : ConvolutionCore
+    """
+
+    def __init__(self, core):
+        self.core = core
+        self.lane_bits = lane_bits(core.sum_bits)
+        channels = core.grid.channels
+        self.word_bits = channels * self.lane_bits
+        self.offset = sum(
+            1 << (lane * self.lane_bits + self.lane_bits - 1) for lane in range(channels)
+        )
+        self.banks = [[self.offset] * core.bank_depth for _ in range(core.banks)]
+        self.used = cache(Target(core).used)
+        self.weights = cache(self._weights)
+        # Bank, word, and what is written.
+        self.port: list[tuple[int, int, int]] = []
+
+    def settle(self, operation: Operation, row: int, value: int) -> None:
+        """Let the write ports settle: the operation in `apply`, its row of weights, the value."""
+        self.port = []
+        if operation.kind == ADD:
+            weights = self.weights(row, value)
+            for bank, place in self.used(operation.target):
+                word = place + operation.group
+                self.port.append((bank, word, self.banks[bank][word] + weights[bank]))
+        elif operation.kind != NONE and operation.part == self.core.parts - 1:
+            ((bank, place),) = self.used(operation.target)
+            self.port.append((bank, place + operation.group, self.offset))
+
+    def _weights(self, row: int, value: int) -> list[int]:
+        """What an event adds to the integer of a word, per bank."""
+        lanes = self.core.weight_table[row].reshape(self.core.banks, -1) * value
+        return [(pack_lanes(each, self.lane_bits) ^ self.offset) - self.offset for each in lanes]
+
+    def sums(self) -> np.ndarray:
+        """The sums of all neurons, int64 of shape (neurons,)."""
+        raw = b"".join(
+            (word ^ self.offset).to_bytes(self.word_bits // 8, "little")
+            for bank in self.banks
+            for word in bank
+        )
+        values = np.frombuffer(raw, f"<i{self.lane_bits // 8}")
+        return values[self.core.sums_of_neurons].astype(np.int64)
+
+    def clock(self) -> None:
+        """Go on by one clock edge."""
+        for bank, word, written in self.port:
+            self.banks[bank][word] = written
+
+    def values(self) -> tuple[int, ...]:
+        """Values of the probes."""
+        enable = data = 0
+        for bank, _, written in self.port:
+            enable |= 1 << bank
+            data |= (written ^ self.offset) << (bank * self.word_bits)
+        return enable, data
