@@ -68,6 +68,11 @@ class ConvolutionCore(Core):
         """Number of neurons."""
         return int(np.prod(self.shape))
 
+    @property
+    def channels(self) -> int:
+        """Neurons at one position of the feature maps."""
+        return self.shape[0]
+
     @cached_property
     def positions(self) -> int:
         """Of the feature maps, each with the neurons of all channels."""

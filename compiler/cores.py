@@ -56,6 +56,11 @@ class Core:
         """Number of neurons, without the filling."""
         return len(self.weight)
 
+    @property
+    def channels(self) -> int:
+        """Neurons at one position of the feature maps; all of them where there are none."""
+        return self.neurons
+
     @cached_property
     def groups(self) -> int:
         """Number of groups of lanes that an event visits, one per clock cycle."""

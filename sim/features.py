@@ -7,10 +7,12 @@ tests on random networks fail if one of these features was in none of them.
 from collections.abc import Callable
 from typing import get_args
 
+from spikeloom.compiler.convolution_core import ConvolutionCore
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.fixed import Decay, Reset
 from spikeloom.compiler.ir import ReadoutKind
 from spikeloom.compiler.program import Program
+from spikeloom.rtl.banks import DISTRIBUTED_DEPTH
 
 Has = Callable[[Program], bool]
 
@@ -22,6 +24,12 @@ def features_of(program: Program) -> list[str]:
 
 def _some_core(has: Callable[[Core], bool]) -> Has:
     return lambda program: any(has(core) for core in program.cores)
+
+
+def _some_convolution(has: Callable[[ConvolutionCore], bool]) -> Has:
+    return lambda program: any(
+        has(core) for core in program.cores if isinstance(core, ConvolutionCore)
+    )
 
 
 def _some_decay(has: Callable[[Core, Decay], bool]) -> Has:
@@ -75,9 +83,11 @@ FEATURES: dict[str, Has] = {
     "all lanes": _some_core(lambda core: core.groups == 1),
     "several groups": _some_core(lambda core: core.groups > 1),
     "one lane": _some_core(lambda core: core.lanes == 1 and core.neurons > 1),
-    "lanes that do not divide the neurons": _some_core(lambda core: core.neurons % core.lanes > 0),
+    "lanes that do not divide the neurons": _some_core(
+        lambda core: core.channels % core.lanes_per_group > 0
+    ),
     "fire lanes that do not divide the lanes": _some_core(
-        lambda core: core.lanes % core.fire_lanes > 0
+        lambda core: core.lanes_per_group % core.fire_lanes > 0
     ),
     "one row": _some_core(lambda core: core.rows == 1),
     "one neuron": _some_core(lambda core: core.neurons == 1),
@@ -86,5 +96,35 @@ FEATURES: dict[str, Has] = {
     "several layers": lambda program: len(program.cores) > 1,
     "one time step": lambda program: program.network.steps == 1,
     "several time steps": lambda program: program.network.steps > 1,
+    # Feature maps.
+    "convolution": _some_convolution(lambda core: core.positions > 1),
+    "dense layer behind feature maps": _some_convolution(
+        lambda core: core.positions == 1 and core.convolution.shape[1:] != (1, 1)
+    ),
+    "several channels in": _some_convolution(lambda core: core.shape_in[0] > 1),
+    "padding": _some_convolution(lambda core: max(core.convolution.padding) > 0),
+    "stride": _some_convolution(lambda core: max(core.convolution.stride) > 1),
+    "groups of channels": _some_convolution(
+        lambda core: 1 < core.convolution.groups < core.convolution.shape[0]
+    ),
+    "depthwise convolution": _some_convolution(
+        lambda core: 1 < core.convolution.groups == core.convolution.shape[0]
+    ),
+    "event that skips groups of channels": _some_convolution(
+        lambda core: core.groups_visited < core.groups
+    ),
+    "pooling": _some_convolution(lambda core: core.pooling > 1),
+    "pooling that leaves pixels over": _some_convolution(
+        lambda core: any(size % core.pooling for size in core.shape_in[1:])
+    ),
+    "event that reaches no neuron": _some_convolution(lambda core: not core.synapses.all()),
+    "several columns at once": _some_convolution(lambda core: core.grid.columns > 1),
+    "several rows at once": _some_convolution(lambda core: core.grid.rows > 1),
+    "several visits along columns": _some_convolution(lambda core: core.axes[1].most_visits > 1),
+    "several visits along rows": _some_convolution(lambda core: core.axes[0].most_visits > 1),
+    "sums in block RAM": _some_convolution(lambda core: core.bank_depth > DISTRIBUTED_DEPTH),
+    "sums in distributed memory": _some_convolution(
+        lambda core: 1 < core.bank_depth <= DISTRIBUTED_DEPTH
+    ),
 }
 """Per name, whether a program has the feature."""

@@ -98,8 +98,8 @@ def test_cycles_of_a_sample_do_not_depend_on_those_before(program: Program, spik
 def test_bound_is_the_work_of_the_busiest_core(program: Program) -> None:
     spikes = np.zeros((4, 2, 2), np.uint8)
     spikes[0, 1] = 1
-    # Hidden: 2 groups, 4 scans, 2 events. Out: 1 group, 4 scans, 3 events.
-    assert lower_bound(program, spikes).tolist() == [2 * 4, 2 * (4 + 2)]
+    # Hidden: 4 scans of 2 rows, 2 events of 3 synapses for 2 lanes.
+    assert lower_bound(program, spikes).tolist() == [2 * 4, 2 * 4 + 3]
     wide = program.with_lanes({"hidden": 3, "out": 2})
     assert lower_bound(wide, spikes).tolist() == [4, 4 + 3]
     # A scan of one neuron at a time takes three cycles.

@@ -138,6 +138,11 @@ def map_chain(seed: int, layers: int) -> Network:
     return network
 
 
+def any_chain(seed: int, layers: int) -> Network:
+    """A chain that the accelerator takes, every other one with feature maps."""
+    return map_chain(seed, layers) if seed % 2 else dense_chain(seed, layers)
+
+
 def folding(network: Network, seed: int) -> tuple[dict[str, int], dict[str, int]]:
     """Lanes and fire lanes: any number of each for some layers, none given for others."""
     draw = _Draw(np.random.default_rng(seed))
