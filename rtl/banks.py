@@ -46,6 +46,8 @@ class BankArray(wiring.Component):
         self.width = core.grid.channels * core.sum_bits
         self.write_enable = Signal(core.banks)
         self.write_data = [Signal(self.width, name=f"data{bank}") for bank in range(core.banks)]
+        # A signal, as each lane's part of an expression would be the whole expression again.
+        self.written = Signal(core.banks * self.width)
         super().__init__(
             {
                 "before": In(operation_layout(core)),
@@ -57,13 +59,9 @@ class BankArray(wiring.Component):
 
     def probes(self):
         """The write ports."""
-        written = [
-            Mux(enable, data, 0)
-            for enable, data in zip(self.write_enable, self.write_data, strict=True)
-        ]
         return [
             Probe("lanes.write_enable", self.write_enable),
-            Probe("lanes.write_data", Cat(written), self.core.lanes, of_neurons=False),
+            Probe("lanes.write_data", self.written, self.core.lanes, of_neurons=False),
         ]
 
     def elaborate(self, platform):
@@ -94,6 +92,11 @@ class BankArray(wiring.Component):
             )
             m.d.comb += self.write_data[bank].eq(Mux(adding, added, 0))
             read.append(Mux(enable, stored, 0))
+        written = [
+            Mux(enable, data, 0)
+            for enable, data in zip(self.write_enable, self.write_data, strict=True)
+        ]
+        m.d.comb += self.written.eq(Cat(written))
         row = Signal(self.width)
         m.d.comb += row.eq(reduce(or_, read))
         width = len(self.sums)
