@@ -22,8 +22,8 @@ MAX_FIRE_LANES = 16
 # Enough that the scan of a layer costs little beside its events, and few enough to be small.
 DEFAULT_FIRE_LANES = 8
 # A scan of feature maps gives a burst of events, which the next layer works off while this one adds
-# up the next step. So many wait in one block RAM.
-WAITING_EVENTS = 1024
+# up the next step. As many wait as half of the neurons have, but no more than a block RAM holds.
+MOST_WAITING = 1024
 
 
 def convolution_of(network: Network, layer: Population) -> Convolution | None:
@@ -183,5 +183,5 @@ def _map_layer(
         shape_in=cast(Map, pre.shape),
         pooling=edge.pooling.size if edge.pooling else 1,
         shape=convolution.result,
-        waiting=0 if from_input else WAITING_EVENTS,
+        waiting=0 if from_input else min(1 << (pre.size // 2).bit_length(), MOST_WAITING),
     )

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Queues of events between two blocks."""
 
 from collections import deque
@@ -112,7 +113,7 @@ HEAD_PLACES = 3
 class DeepQueue(wiring.Component):
     """A first-in first-out queue held in a memory.
 
-    Takes and gives one item per clock cycle, as `EventQueue` does; an item is at the head two
+    Takes and gives one item per clock cycle, as `EventQueue` does; an item is at the head three
     cycles after it came.
 
     Parameters

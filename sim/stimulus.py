@@ -32,12 +32,8 @@ def input_words(network: Network, spikes: Spikes) -> list[Word]:
         for step in range(steps):
             given = spikes[step, sample]
             active = np.flatnonzero(given)
-            words += [
-                (form.word(address, value), False)
-                for address, value in zip(
-                    addresses.of(active).tolist(), given[active].tolist(), strict=True
-                )
-            ]
+            values = dict(zip(addresses.of(active).tolist(), given[active].tolist(), strict=True))
+            words += [(form.word(address, values[address]), False) for address in sorted(values)]
             words.append((form.end, step == steps - 1))
     return words
 

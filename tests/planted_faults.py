@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Faults planted in blocks of the accelerator, and the comparison that must catch them."""
 
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from amaranth.sim import Simulator
 
 from lockstep import accelerator_bench, send_words
 from planted import Mutation
+from spikeloom.compiler.addresses import Addresses
 from spikeloom.compiler.program import Program
 from spikeloom.rtl.top import Accelerator
 from spikeloom.sim.difference import Difference, Observation
@@ -85,8 +87,11 @@ def words_of(program: Program, malformed: str = "") -> list[Word]:
     network = program.network
     words = input_words(network, random_events(network, SAMPLES, 1))
     form = Accelerator(program).input.format
+    addresses = Addresses(network.input.shape)
+    # The next address is no input's; in some networks it does not exist.
+    nobody = next(itertools.filterfalse(addresses.is_neuron, range(1 << 16)))
     wrong = {
-        "address": (network.input.size, False),
+        "address": (nobody, False),
         "value": (form.word(0, network.events.lowest - 1), False),
         "between": (form.word(0) | form.end >> 1, False),
         "last": (words[0][0], True),

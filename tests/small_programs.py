@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from networks import LayerOptions, random_network
-from spikeloom.compiler.fixed import Decay
-from spikeloom.compiler.ir import Events, FixedNeuron, Network, Readout
+from spikeloom.compiler.fixed import Decay, IntArray, Reset
+from spikeloom.compiler.geometry import Convolution, Pooling
+from spikeloom.compiler.ir import Events, FixedNeuron, Network, Population, Projection, Readout
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 from spikeloom.compiler.program import Program
 from spikeloom.compiler.readouts import MEMBRANE_READOUTS
@@ -72,3 +73,76 @@ def small_folding(
     if network.readout.kind in MEMBRANE_READOUTS:
         firing[network.layers[-1].name] = 1
     return widths, firing
+
+
+def small_maps(
+    convolution: Convolution,
+    *,
+    lanes: int,
+    fire_lanes: int = 2,
+    pooling: int = 1,
+    events: Events | None = None,
+    steps: int = 3,
+    seed: int = 1,
+) -> Program:
+    """A convolution behind the input, and a dense layer of four neurons behind its maps.
+
+    Parameters
+    ----------
+    lanes, fire_lanes : of the convolution; the dense layer has one of each, so that events wait
+    pooling : side of the squares that the dense layer sums
+    """
+    random = np.random.default_rng(seed)
+    shape = convolution.result
+    pooled = Pooling(shape, pooling) if pooling > 1 else None
+    inputs = int(np.prod(pooled.result if pooled else shape))
+    projections = (
+        Projection(
+            "input",
+            "layer1",
+            random.integers(-8, 8, convolution.weight_shape),
+            "convolution",
+            weight_bits=4,
+            convolution=convolution,
+        ),
+        Projection(
+            "layer1",
+            "layer2",
+            random.integers(-8, 8, (4, inputs)),
+            "dense",
+            weight_bits=4,
+            pooling=pooled,
+        ),
+    )
+    channels = np.arange(shape[0]).repeat(shape[1] * shape[2])
+    layers = [
+        Population(name, size, _leaky(thresholds), name)
+        for name, size, thresholds in (
+            ("layer1", shape, 3 + channels),
+            ("layer2", (4,), np.full(4, 9)),
+        )
+    ]
+    network = bound_accumulators(
+        Network(
+            "maps",
+            steps,
+            (Population("input", convolution.shape, None, "spikes"), *layers),
+            projections,
+            Readout("layer2"),
+            events=replace(events or Events(), folded=True),
+        )
+    )
+    network.verify()
+    return Program(network, {"layer1": lanes, "layer2": 1}, {"layer1": fire_lanes})
+
+
+def _leaky(thresholds: IntArray) -> FixedNeuron:
+    """Neurons that leak by a half and have a bias of 1 where the threshold is odd."""
+    return FixedNeuron(
+        decay=Decay.from_float(np.full(len(thresholds), 0.5), 8),
+        threshold=thresholds.astype(np.int64),
+        bias=(thresholds % 2).astype(np.int64),
+        reset=Reset.ZERO,
+        scale=1.0,
+        state_bits=10,
+    )

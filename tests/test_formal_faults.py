@@ -105,7 +105,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Mutation], ...] = (
             "addresses of filling counted",
             SpikeEncoder,
             "elaborate",
-            "core.lanes - (core.parts - 1) * core.fire_lanes",
+            "core.lanes_per_group - (core.parts - 1) * core.fire_lanes",
             "core.fire_lanes",
         ),
     ),

@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""The event queue against its model."""
+"""The queues of events against their models."""
 
 import random
 
@@ -8,7 +8,7 @@ import pytest
 from lockstep import Bench
 from spikeloom.rtl.events import event_layout
 from spikeloom.rtl.probe import Probe
-from spikeloom.rtl.queue import EventQueue
+from spikeloom.rtl.queue import HEAD_PLACES, DeepQueue, EventQueue
 
 # How often the sender offers and the receiver takes: balanced, filling, draining, full rate.
 RATES = [(0.5, 0.5), (0.9, 0.2), (0.2, 0.9), (1.0, 1.0), (1.0, 0.0), (0.3, 0.3)]
@@ -26,12 +26,15 @@ def drive(dut, push, item, pop):
     ]
 
 
-@pytest.mark.parametrize("depth", [2, 3, 5])
-def test_queue_equals_its_model_and_keeps_the_order(depth):
-    dut = EventQueue(event_layout(50), depth)
+@pytest.mark.parametrize(
+    ("kind", "depth"), [(EventQueue, 2), (EventQueue, 5), (DeepQueue, 4), (DeepQueue, 7)]
+)
+def test_queue_equals_its_model_and_keeps_the_order(kind, depth):
+    dut = kind(event_layout(50), depth)
     model = dut.model()
     generator = random.Random(depth)
     given, taken = [], []
+    full = []
 
     def cycles():
         for offer, take in RATES * 2:
@@ -39,6 +42,7 @@ def test_queue_equals_its_model_and_keeps_the_order(depth):
                 push, pop = generator.random() < offer, generator.random() < take
                 item = generator.randrange(1 << 7)
                 yield drive(dut, push, item, pop), (*model.values(), model.ready, model.valid)
+                full.append(not model.ready)
                 pushed = push and model.ready
                 popped = pop and model.valid
                 given.extend([item] * pushed)
@@ -46,9 +50,9 @@ def test_queue_equals_its_model_and_keeps_the_order(depth):
                 model.clock(item if pushed else None, popped)
 
     Bench(dut, probes_of(dut)).run(cycles())
-    assert len(taken) > 100
+    assert len(taken) > 100 and sum(full) > 50
     assert taken == given[: len(taken)]
-    assert len(given) - len(taken) == model.level
+    assert len(given) - len(taken) <= depth + (HEAD_PLACES if kind is DeepQueue else 0)
 
 
 def test_queue_passes_one_item_per_cycle_through_its_smallest_depth():
@@ -63,6 +67,23 @@ def test_queue_passes_one_item_per_cycle_through_its_smallest_depth():
 
     Bench(dut, probes_of(dut)).run(cycles())
     assert model.head == 19
+
+
+def test_deep_queue_passes_one_item_per_cycle():
+    dut = DeepQueue(event_layout(50), 4)
+    model = dut.model()
+    taken = []
+
+    def cycles():
+        for item in range(30):
+            assert model.ready
+            yield drive(dut, 1, item, 1), (*model.values(), 1, model.valid)
+            if model.valid:
+                taken.append(model.head)
+            model.clock(item, model.valid)
+
+    Bench(dut, probes_of(dut)).run(cycles())
+    assert taken == list(range(27))
 
 
 def test_queue_of_one_item_is_refused():

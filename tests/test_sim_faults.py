@@ -127,19 +127,19 @@ weights of another input [flat] => lanes.sums
 + (self.i.p.address ^ 1) * core.groups + self.group
 
 a signed event has the wrong sign [single] => lanes.write_data
-@ SynapseEngine._read_weights
-- Mux(value[-1], -weight, weight)
+@ SynapseEngine._weigh
+- Mux(factor[-1], -weight, weight)
 + weight
 
 the highest bit of a value is lost [graded] => lanes.sums
-@ SynapseEngine._read_weights
-- fetched_value.eq(self.i.p.value)
-+ fetched_value.eq(self.i.p.value[:-1])
+@ SynapseEngine._weigh
+- fetched_value.eq(value)
++ fetched_value.eq(value[:-1])
 
 the value of the event behind [graded] => lanes.sums
-@ SynapseEngine._read_weights
-- value.eq(fetched_value),
-+ value.eq(self.i.p.value),
+@ SynapseEngine._weigh
+- factor.eq(fetched_value),
++ factor.eq(value),
 
 constant input acts in one step [constant] => queue.level
 @ SynapseEngine._advance
@@ -198,8 +198,8 @@ a membrane must exceed its threshold by 1 [flat] => fire.sent
 
 thresholds of the next row [folded] => fire.sent
 @ FireUnit._decide
-- core.thresholds, self.integrate.row
-+ core.thresholds, self.integrate.row + 1
+- core.thresholds, self.integrate)
++ core.thresholds, self.decide)
 
 no reset to zero [folded] => fire.states
 @ FireUnit._decide
@@ -258,8 +258,8 @@ no bias [folded] => fire.states
 
 multipliers of the row before [folded] => fire.states
 @ FireUnit._decayed
-- factors, rows[0]
-+ factors, rows[1]
+- factors, self.rested)
++ factors, self.written)
 
 states are kept for the next row [folded] => fire.membranes
 @ FireUnit._store
@@ -283,13 +283,13 @@ the highest spike leaves first [folded] => encoder.event
 
 the next group is numbered from the wrong neuron [folded] => encoder.base
 @ SpikeEncoder.elaborate
-- core.lanes - (core.parts - 1) * core.fire_lanes
+- core.lanes_per_group - (core.parts - 1) * core.fire_lanes
 + core.fire_lanes
 
 the next step is numbered from the wrong neuron [folded] => encoder.base
 @ SpikeEncoder.elaborate
-- Mux(head.scan_end, 0, self.base + step)
-+ self.base + step
+- Mux(head.scan_end, 0, self.channel + step)
++ self.channel + step
 
 the end of a step is lost behind a spike [folded] => encoder.valid
 @ SpikeEncoder.elaborate

@@ -44,8 +44,8 @@ PROGRAMS = {
 FAULTS = parse("""
 an address out of range is passed on [counts, address] => input.error, queue.level
 @ EventInput._is_legal
-- address < core.inputs
-+ address + 1 > 0
+- address[field.start : field.end] < field.count
++ address[field.start : field.end] + 1 > 0
 
 a value below the range is passed on [final, value] => input.error, queue.level
 @ EventInput._is_legal

@@ -135,7 +135,8 @@ def spike_encoder(core: Core) -> Proof:
 
     # What the registers hold, for the induction.
     held = Cat(encoder.word, encoder.word_end, encoder.word_base)
-    proof.claim("the registers hold the row", held == Cat(left, ends, base), active)
+    held_base = base[: len(encoder.word_base)]
+    proof.claim("the registers hold the row", held == Cat(left, ends, held_base), active)
     proof.claim("the end is of that row", encoder.word_last == last, active & ends)
     proof.claim("the rows are counted", encoder.base == starts[rows.row])
     proof.claim("the parts are counted", encoder.part == rows.row % core.parts)

@@ -1,0 +1,200 @@
+# amaranth: UnusedElaboratable=no
+"""Faults planted in the cores of convolutions, each of which the lockstep comparison must catch."""
+
+import pytest
+
+from planted_faults import Fault, first_difference, parse
+from small_programs import small_maps
+from spikeloom.compiler.geometry import Convolution
+from spikeloom.compiler.ir import Events
+from spikeloom.compiler.program import Program
+from spikeloom.rtl.banks import BankArray
+from spikeloom.rtl.convolution import AxisTable, ConvolutionEngine
+from spikeloom.rtl.encoder import SpikeEncoder
+from spikeloom.rtl.fire import FireUnit
+from spikeloom.rtl.host_port import EventInput
+from spikeloom.rtl.queue import DeepQueue
+from spikeloom.rtl.target import Target
+
+BLOCKS = (
+    *(ConvolutionEngine, AxisTable, Target, BankArray, DeepQueue),
+    *(FireUnit, SpikeEncoder, EventInput),
+)
+
+PROGRAMS = {
+    # Banks along both axes, padding, pooling behind.
+    "banks": small_maps(
+        Convolution((2, 5, 6), 5, (3, 3), padding=(1, 1, 1, 1)), lanes=30, pooling=2
+    ),
+    # A lane or two, groups of channels, a stride; sums in one deep memory.
+    "groups": small_maps(
+        Convolution((4, 4, 7), 6, (2, 3), (1, 2), (0, 1, 0, 1), groups=2), lanes=2, fire_lanes=1
+    ),
+    # Events that follow on each other reach the same neurons, in a memory that is deep.
+    "points": small_maps(Convolution((3, 6, 6), 2, (1, 1)), lanes=2),
+    # Values, once per sample.
+    "constant": small_maps(
+        Convolution((1, 5, 5), 3, (2, 2)), lanes=6, events=Events(-3, 7, constant=True)
+    ),
+}
+
+FAULTS = parse("""
+the first column of a border is missed [banks] => queue.level
+@ AxisTable.__init__
+- entries[position << self.visit_bits | number] = (
++ entries[position << self.visit_bits | number] = (position > 0) * (
+
+visits end too early along the rows [groups] => queue.level
+@ AxisTable.__init__
+- (number == len(visits) - 1)
++ (number == max(len(visits) - 2, 0))
+
+the words of a row are taken for another one [banks] => lanes.write_data
+@ AxisTable.__init__
+- (visit.word * pitch) << self.target_bits
++ (visit.word * pitch ^ 1) << self.target_bits
+
+a bank too many is used [banks] => lanes.write_enable
+@ Target.enables
+- target[row] & columns[column]
++ target[row]
+
+rows lie in the wrong word [groups] => lanes.write_data
+@ Target.words
+- (row_word + column_word + group)[: self.row_bits]
++ (row_word + group)[: self.row_bits]
+
+groups lie in the wrong word [groups] => lanes.write_data
+@ Target.words
+- (row_word + column_word + group)[: self.row_bits]
++ (row_word + column_word)[: self.row_bits]
+
+the channel does not choose the weights [banks] => lanes.write_data
+@ ConvolutionEngine._read_weights
+- channel * per_channel + self.at_row.word
++ self.at_row.word
+
+the group does not choose the weights [groups] => lanes.write_data
+@ ConvolutionEngine._read_weights
+- self.at_column.word + self.group
++ self.at_column.word
+
+the operation is a cycle early [banks] => engine.before
+@ ConvolutionEngine._read_weights
+- self.fetch.eq(self.located)
++ self.fetch.eq(issued)
+
+a group of channels is skipped [groups] => queue.level
+@ ConvolutionEngine._advance
+- self.group == core.groups_visited - 1
++ self.group == max(core.groups_visited - 2, 0)
+
+all channels reach the first groups [groups] => engine.before
+@ ConvolutionEngine._aim
+- self.group + self._first_group(m)
++ self.group
+
+the last row visit is left out [groups] => queue.level
+@ ConvolutionEngine._advance
+- adding & last_visited & self.at_column.last & self.at_row.last
++ adding & last_visited & self.at_column.last
+
+the event stays for a second time [groups] => engine.column_visit
+@ ConvolutionEngine._advance
+- Mux(self.at_column.last, 0, self.column_visit + 1)
++ self.column_visit + 1
+
+the scan misses the last column [banks] => engine.before
+@ ConvolutionEngine._next_position
+- self.column == core.shape[2] - 1
++ self.column == core.shape[2] - 2
+
+the scan begins the next step elsewhere [banks] => engine.before
+@ ConvolutionEngine._next_position
+- m.d.sync += [self.row_bank.eq(1), self.row_word.eq(0)]
++ m.d.sync += [self.row_word.eq(0)]
+
+the scan goes through the columns on and on [banks] => engine.before
+@ ConvolutionEngine._next_position
+- m.d.sync += [self.column_bank.eq(1), self.column_word.eq(0)]
++ m.d.sync += [self.column_bank.eq(1)]
+
+sums are not cleared [banks] => lanes.write_enable
+@ BankArray.elaborate
+- enable & (adding | clearing)
++ enable & adding
+
+sums are cleared with the first part [banks] => lanes.write_enable
+@ BankArray.elaborate
+- taken & (self.apply.part == core.parts - 1)
++ taken & (self.apply.part == 0)
+
+all banks answer a scan [banks] => fire.membranes
+@ BankArray.elaborate
+- read.append(Mux(enable, stored, 0))
++ read.append(stored)
+
+an event that follows at once is lost [points] => lanes.write_data
+@ BankArray._bank
+- store.read_port(transparent_for=(write,))
++ store.read_port()
+
+a word is written where the next one is read [groups] => lanes.write_data
+@ BankArray._bank
+- write.addr.eq(held)
++ write.addr.eq(word)
+
+the parameters of another channel [banks] => fire.sent
+@ FireUnit._table
+- operation.group * core.parts + operation.part
++ operation.group * core.parts
+
+events are numbered along the columns alone [banks] => encoder.base
+@ SpikeEncoder._move_on
+- self.column == core.addresses_out.fields[1].count - 1
++ self.column == 99
+
+the next row is the first one again [banks] => encoder.base
+@ SpikeEncoder._move_on
+- Mux(scan_end, 0, self.row + 1)
++ 0
+
+the channels of a position go on [groups] => encoder.base
+@ SpikeEncoder._move_on
+- self.channel == core.channel_starts[-1]
++ self.channel == 99
+
+an event is lost at the head of the queue [banks] => queue.stored
+@ DeepQueue.elaborate
+- (head.level + self.moving < HEAD_PLACES)
++ (head.level + self.moving < HEAD_PLACES + 1)
+
+an event comes twice out of the memory [banks] => queue.head
+@ DeepQueue.elaborate
+- read.addr.eq(self.oldest)
++ read.addr.eq(self.newest)
+
+a value comes with the event before [constant] => lanes.write_data
+@ ConvolutionEngine._read_weights
+- m.d.sync += value.eq(self.i.p.value)
++ m.d.comb += value.eq(self.i.p.value)
+
+an address that is no pixel's is passed on [constant, address] => input.error
+@ EventInput._is_legal
+- address[field.start : field.end] < field.count
++ address[field.start : field.end] + 1 > 0
+""")
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_correct_design_has_no_difference(program: Program) -> None:
+    assert first_difference(program, program) is None
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: str(fault.name))
+def test_fault_in_a_block_is_caught(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = PROGRAMS[fault.network]
+    fault.plant(BLOCKS, monkeypatch)
+    difference = first_difference(program, program, fault.malformed)
+    assert difference is not None
+    assert difference.signal in fault.signals, difference
