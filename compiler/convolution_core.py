@@ -114,12 +114,19 @@ class ConvolutionCore(Core):
         )
         return along_rows, along_columns
 
-    @cached_property
+    @property
+    def weight_words(self) -> int:
+        """Words of the weight memory."""
+        along_rows, along_columns = self.axes
+        words = len(along_rows.words) * len(along_columns.words)
+        return self.shape_in[0] * words * self.groups_visited
+
+    @property
     def banks(self) -> int:
         """Number of banks of sums."""
         return self.grid.rows * self.grid.columns
 
-    @cached_property
+    @property
     def bank_depth(self) -> int:
         """Words of a bank, each with the sums of a group of channels at one position."""
         along_rows, along_columns = self.axes

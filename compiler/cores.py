@@ -147,6 +147,21 @@ class Core:
         full[: self.neurons] = self.weight
         return np.ascontiguousarray(full.T).reshape(self.inputs * self.groups, self.lanes)
 
+    @property
+    def weight_words(self) -> int:
+        """Words of the weight memory."""
+        return self.inputs * self.groups
+
+    @property
+    def banks(self) -> int:
+        """Number of memories of sums."""
+        return 1
+
+    @property
+    def bank_depth(self) -> int:
+        """Words of a memory of sums."""
+        return self.groups
+
     @cached_property
     def thresholds(self) -> IntArray:
         """Thresholds by row and lane, shape (rows, fire_lanes)."""
@@ -193,7 +208,7 @@ class Core:
     @property
     def weight_memory_bits(self) -> int:
         """Size of the weight memory, filling included."""
-        return self.weight_table.size * self.weight_bits
+        return self.weight_words * self.lanes * self.weight_bits
 
 
 def value_bits(lowest: int, highest: int) -> int:

@@ -1,8 +1,7 @@
 """Folding: how many lanes each layer gets, so that a network is fast and fits a part.
 
-A folding is chosen before synthesis, so its size is an estimate: look-up tables from what other
-designs took, block RAMs and multipliers by counting. Cycles are those of `compiler.cores.Core`: a
-clock cycle per event and group of lanes, and one per row of the fire scan.
+A folding is chosen before synthesis, so its size is an estimate (`compiler.estimate`). Cycles are
+those of `compiler.cores.Core`: the visits of an event, and one per row of the fire scan.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,55 +12,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeloom.compiler.convolution_core import ConvolutionCore, legal_lanes
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.estimate import LUTS_OF_PORTS, Budget, core_size
 from spikeloom.compiler.ir import Network
 from spikeloom.compiler.mapping import MAX_FIRE_LANES, map_network
 from spikeloom.compiler.reference import Trace
-
-# Look-up tables, measured on synthesised designs for ECP5: what a lane takes per bit of its sums
-# (the adder and its share of the choice of a row), what a fire lane takes per bit of its membrane
-# (three adders, saturation), what a core and the ports take whatever their width, and per bit what
-# the choice between two block RAMs takes. A distributed memory has 16 words of 4 bits in 4 of them.
-LUTS_PER_LANE_BIT = 1.75
-LUTS_PER_FIRE_LANE_BIT = 6.0
-LUTS_PER_CORE = 200
-LUTS_OF_PORTS = 450
-LUTS_PER_CHOICE = 1.0
 
 # Clock cycles of a time step beside events and rows: the way through the pipeline and back.
 CYCLES_PER_STEP = 7
 
 ASSUMED_DENSITY = 0.1
 """Share of a population that has an event in a time step, where no spikes are given."""
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What a design may take.
-
-    Attributes
-    ----------
-    luts : look-up tables
-    multipliers : DSP blocks
-    blocks : block RAMs
-    block_width, block_depth : shape of a block RAM at its widest
-    distributed_depth : words of the deepest memory that is made of look-up tables; 0 for none
-    """
-
-    luts: int
-    multipliers: int
-    blocks: int
-    block_width: int
-    block_depth: int
-    distributed_depth: int = 0
-
-
-class _Memory(NamedTuple):
-    """What a memory takes."""
-
-    blocks: int
-    luts: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,21 +141,27 @@ def _with_events(
 
 
 def _foldings_of(core: Core) -> Iterator[Core]:
-    """A layer with every lane number whose groups are about sqrt(2) times as many as the last's."""
-    lane_counts = {-(-core.neurons // round(2 ** (half / 2))) for half in range(32)}
+    """A layer with every lane number whose groups are about sqrt(2) times as many as the last's.
+
+    A convolution also with all its channels, for each grid of columns and rows.
+    """
+    lane_counts = {-(-core.channels // round(2 ** (half / 2))) for half in range(32)}
+    if isinstance(core, ConvolutionCore):
+        grids = legal_lanes(core.convolution)
+        lane_counts |= {count for count in grids if count > core.channels}
     for lanes in sorted(lane_counts):
-        fire_lanes = {min(lanes, 1 << power) for power in range(MAX_FIRE_LANES.bit_length())}
+        wide = min(lanes, core.channels)
+        fire_lanes = {min(wide, 1 << power) for power in range(MAX_FIRE_LANES.bit_length())}
         # Membranes are read out one by one.
         for firing in sorted(fire_lanes) if core.sends == "spikes" else (1,):
             yield replace(core, lanes=lanes, fire_lanes=firing)
 
 
 def _cost(core: Core, budget: Budget, events: float) -> _Cost:
-    visits = events / core.steps if core.constant else events
-    cycles = visits * core.groups + core.steps * (core.rows + CYCLES_PER_STEP)
-    memories = _memories(core, budget)
-    blocks = sum(memory.blocks for memory in memories)
-    return _Cost(cycles, cycles, _core_luts(core, memories), _core_multipliers(core), blocks)
+    given = events / core.steps if core.constant else events
+    visits = given * float(core.visits.mean())
+    cycles = visits + core.steps * (core.rows + CYCLES_PER_STEP)
+    return _Cost(cycles, cycles, *core_size(core, budget))
 
 
 def _combine(
@@ -261,48 +230,3 @@ def _unmet(options: Sequence[Sequence[tuple[Core, _Cost]]], budget: Budget) -> S
         f"{budget.multipliers:,} multipliers; the nearest, with lanes {lanes}, takes about "
         f"{cost.luts:,.0f}, {cost.blocks:,.0f} and {cost.multipliers:,.0f}"
     )
-
-
-def _core_multipliers(core: Core) -> int:
-    """Of the decays, and of the weights where an event is more than a sign."""
-    products = sum(core.fire_lanes for decay in core.decays if core.is_product(decay))
-    return products + (core.lanes if core.has_products else 0)
-
-
-def _core_luts(core: Core, memories: Sequence[_Memory]) -> float:
-    states = len(core.decays) * core.fire_lanes * core.neuron.accumulator_bits
-    return (
-        LUTS_PER_CORE
-        + LUTS_PER_LANE_BIT * core.lanes * core.sum_bits
-        + LUTS_PER_FIRE_LANE_BIT * states
-        + sum(memory.luts for memory in memories)
-    )
-
-
-def _memories(core: Core, budget: Budget) -> list[_Memory]:
-    """Of weights, of sums of more than one group, of states of more than one row."""
-    memories = [_block_memory(core.inputs * core.groups, core.lanes * core.weight_bits, budget)]
-    if core.groups > 1:
-        memories.append(_memory(core.groups, core.lanes * core.sum_bits, budget))
-    if core.rows > 1:
-        bits = core.neuron.state_bits + core.neuron.current_bits
-        memories.append(_memory(core.rows, core.fire_lanes * bits, budget))
-    return memories
-
-
-def _memory(depth: int, width: int, budget: Budget) -> _Memory:
-    if depth <= budget.distributed_depth:
-        return _Memory(0, 4.0 * -(-depth // 16) * -(-width // 4))
-    return _block_memory(depth, width, budget)
-
-
-def _block_memory(depth: int, width: int, budget: Budget) -> _Memory:
-    """In the shape that takes fewest block RAMs; a choice between them counts a little too."""
-    found = []
-    # Half as wide is twice as deep.
-    for half in range(budget.block_width.bit_length() - 1):
-        wide, deep = budget.block_width >> half, budget.block_depth << half
-        ranks = -(-depth // deep)
-        choices = width * (ranks - 1) * LUTS_PER_CHOICE
-        found.append(_Memory(-(-width // wide) * ranks, choices))
-    return min(found, key=lambda memory: memory.blocks + memory.luts / 100)

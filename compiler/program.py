@@ -204,7 +204,7 @@ class Program:
         folding = [
             f"  core {core.name}: {core.lanes} lanes x {core.groups} groups, "
             f"{core.fire_lanes} fire lanes, "
-            f"weights {core.inputs * core.groups} x {core.lanes * core.weight_bits} bits"
+            f"weights {core.weight_words} x {core.lanes * core.weight_bits} bits"
             for core in self.cores
         ]
         return "\n".join([str(self.network), *folding])

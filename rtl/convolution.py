@@ -176,7 +176,7 @@ class ConvolutionEngine(SynapseEngine):
         channel_field = core.addresses_in.fields[0]
         m.submodules.weight_memory = weight_memory = memory.Memory(
             shape=unsigned(core.lanes * core.weight_bits),
-            depth=len(core.weight_table),
+            depth=core.weight_words,
             init=weight_words(core),
         )
         read = weight_memory.read_port()

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.folding import Budget
+from spikeloom.compiler.estimate import Budget
 
 if TYPE_CHECKING:
     from amaranth.build.plat import TemplatedPlatform

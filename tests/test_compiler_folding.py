@@ -9,7 +9,8 @@ import pytest
 from networks import LayerOptions, random_network, random_spikes
 from spikeloom.compiler import folding, reference
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.folding import Budget, Folding, fold, mean_events, pareto_front
+from spikeloom.compiler.estimate import Budget
+from spikeloom.compiler.folding import Folding, fold, mean_events, pareto_front
 from spikeloom.compiler.ir import Network, Precision
 from spikeloom.compiler.onnx_import import import_network, load_model
 from spikeloom.compiler.passes import lower

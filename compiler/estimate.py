@@ -1,0 +1,124 @@
+"""What a core is estimated to take of a part, before synthesis.
+
+Look-up tables are estimated from what other designs took, block RAMs and multipliers are counted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from spikeloom.compiler.convolution_core import ConvolutionCore
+from spikeloom.compiler.cores import Core
+
+# Look-up tables, measured on synthesised designs for ECP5: what a lane takes per bit of its sums
+# (the adder and its share of the choice of a row), what a fire lane takes per bit of its membrane
+# (three adders, saturation), what a core and the ports take whatever their width, and per bit what
+# the choice between two block RAMs takes. A distributed memory has 16 words of 4 bits in 4 of them.
+LUTS_PER_LANE_BIT = 1.75
+LUTS_PER_FIRE_LANE_BIT = 6.0
+LUTS_PER_CORE = 200
+LUTS_OF_PORTS = 450
+LUTS_PER_CHOICE = 1.0
+# A convolution has tables of taps and addresses of its own, and a word to choose from each bank.
+LUTS_PER_CONVOLUTION = 400
+LUTS_PER_BANK_BIT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a design may take.
+
+    Attributes
+    ----------
+    luts : look-up tables
+    multipliers : DSP blocks
+    blocks : block RAMs
+    block_width, block_depth : shape of a block RAM at its widest
+    distributed_depth : words of the deepest memory that is made of look-up tables; 0 for none
+    """
+
+    luts: int
+    multipliers: int
+    blocks: int
+    block_width: int
+    block_depth: int
+    distributed_depth: int = 0
+
+
+class Size(NamedTuple):
+    """Of a core."""
+
+    luts: float
+    multipliers: float
+    blocks: float
+
+
+class _Memory(NamedTuple):
+    """What a memory takes."""
+
+    blocks: int
+    luts: float
+
+
+def core_size(core: Core, budget: Budget) -> Size:
+    """What a core takes of a part whose block RAMs are shaped as those of the budget."""
+    memories = _memories(core, budget)
+    blocks = sum(memory.blocks for memory in memories)
+    return Size(_core_luts(core, memories), _core_multipliers(core), blocks)
+
+
+def _core_multipliers(core: Core) -> int:
+    """Of the decays, and of the weights where an event is more than a sign."""
+    products = sum(core.fire_lanes for decay in core.decays if core.is_product(decay))
+    return products + (core.lanes if core.has_products else 0)
+
+
+def _core_luts(core: Core, memories: Sequence[_Memory]) -> float:
+    states = len(core.decays) * core.fire_lanes * core.neuron.accumulator_bits
+    return (
+        LUTS_PER_CORE
+        + LUTS_PER_LANE_BIT * core.lanes * core.sum_bits
+        + LUTS_PER_FIRE_LANE_BIT * states
+        + _bank_luts(core)
+        + sum(memory.luts for memory in memories)
+    )
+
+
+def _bank_luts(core: Core) -> float:
+    """Of the addresses of banks, and the choice of one of them for the fire scan."""
+    if not isinstance(core, ConvolutionCore):
+        return 0
+    chosen = (core.banks - 1) * core.lanes_per_group * core.sum_bits
+    return LUTS_PER_CONVOLUTION + LUTS_PER_BANK_BIT * chosen
+
+
+def _memories(core: Core, budget: Budget) -> list[_Memory]:
+    """Of weights, of sums of more than one group, of states of more than one row, of events."""
+    memories = [_block_memory(core.weight_words, core.lanes * core.weight_bits, budget)]
+    if core.bank_depth > 1:
+        width = core.lanes_per_group * core.sum_bits
+        memories += [_memory(core.bank_depth, width, budget)] * core.banks
+    if core.waiting:
+        memories.append(_memory(core.waiting, core.addresses_in.count.bit_length() + 2, budget))
+    if core.rows > 1:
+        bits = core.neuron.state_bits + core.neuron.current_bits
+        memories.append(_memory(core.rows, core.fire_lanes * bits, budget))
+    return memories
+
+
+def _memory(depth: int, width: int, budget: Budget) -> _Memory:
+    if depth <= budget.distributed_depth:
+        return _Memory(0, 4.0 * -(-depth // 16) * -(-width // 4))
+    return _block_memory(depth, width, budget)
+
+
+def _block_memory(depth: int, width: int, budget: Budget) -> _Memory:
+    """In the shape that takes fewest block RAMs; a choice between them counts a little too."""
+    found = []
+    # Half as wide is twice as deep.
+    for half in range(budget.block_width.bit_length() - 1):
+        wide, deep = budget.block_width >> half, budget.block_depth << half
+        ranks = -(-depth // deep)
+        choices = width * (ranks - 1) * LUTS_PER_CHOICE
+        found.append(_Memory(-(-width // wide) * ranks, choices))
+    return min(found, key=lambda memory: memory.blocks + memory.luts / 100)
