@@ -23,6 +23,9 @@ from spikeloom.compiler.reference import Trace
 # Clock cycles of a time step beside events and rows: the way through the pipeline and back.
 CYCLES_PER_STEP = 7
 
+# How many foldings are compared with as many others at once.
+_AT_ONCE = 256
+
 ASSUMED_DENSITY = 0.1
 """Share of a population that has an event in a time step, where no spikes are given."""
 
@@ -169,6 +172,7 @@ def _combine(
 ) -> list[tuple[tuple[Core, ...], _Cost]]:
     """One option per layer in all ways that are within the limits and not worse than another."""
     combined: list[tuple[tuple[Core, ...], _Cost]] = [((), _PORTS)]
+    counts = _counts(options, limits)
     for layer in options:
         grown = [
             ((*chosen, core), _together(before, cost))
@@ -178,8 +182,20 @@ def _combine(
         if limits is not None:
             grown = [item for item in grown if _excess(item[1], limits) <= 1]
         costs = np.array([cost for _, cost in grown], float).reshape(-1, len(_Cost._fields))
-        combined = [grown[index] for index in _undominated(costs)]
+        combined = [grown[index] for index in _undominated(costs * counts)]
     return combined
+
+
+def _counts(
+    options: Sequence[Sequence[tuple[Core, _Cost]]], limits: Budget | None
+) -> NDArray[np.float64]:
+    """1 for what decides between foldings, 0 for multipliers and blocks that cannot run short."""
+    most = [max(cost.multipliers for _, cost in layer) for layer in options]
+    blocks = [max(cost.blocks for _, cost in layer) for layer in options]
+    ample = [False] * 3
+    if limits is not None:
+        ample = [False, sum(most) <= limits.multipliers, sum(blocks) <= limits.blocks]
+    return np.array([1, 1, *(0.0 if plenty else 1.0 for plenty in ample)])
 
 
 def _together(before: _Cost, layer: _Cost) -> _Cost:
@@ -190,10 +206,21 @@ def _together(before: _Cost, layer: _Cost) -> _Cost:
 def _undominated(costs: NDArray[np.float64]) -> list[int]:
     """Rows than which no other is better or equal in all columns; of equal rows the first."""
     kept: list[int] = []
-    # A row can only be dominated by one that stands before it in this order.
-    for index in np.lexsort(costs.T[::-1]):
-        if not (costs[kept] <= costs[index]).all(axis=1).any():
-            kept.append(int(index))
+    # A row can only be dominated by one that stands before it in this order. Many rows are compared
+    # with those kept at once, which leaves few to be compared one by one.
+    order = np.lexsort(costs.T[::-1])
+    for first in range(0, len(order), _AT_ONCE):
+        some = order[first : first + _AT_ONCE]
+        beaten = np.zeros(len(some), bool)
+        for start in range(0, len(kept), _AT_ONCE):
+            front = costs[kept[start : start + _AT_ONCE]]
+            left = np.flatnonzero(~beaten)
+            beaten[left] = (front[:, None] <= costs[some[left]]).all(axis=2).any(axis=0)
+        fresh: list[int] = []
+        for index in some[~beaten]:
+            if not (costs[fresh] <= costs[index]).all(axis=1).any():
+                fresh.append(int(index))
+        kept += fresh
     return kept
 
 
