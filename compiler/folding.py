@@ -21,7 +21,7 @@ from spikeloom.compiler.mapping import MAX_FIRE_LANES, map_network
 from spikeloom.compiler.reference import Trace
 
 # Clock cycles of a time step beside events and rows: the way through the pipeline and back.
-CYCLES_PER_STEP = 7
+CYCLES_PER_STEP = 4
 
 # How many foldings are compared with as many others at once.
 _AT_ONCE = 256

@@ -293,8 +293,8 @@ class ConvolutionEngineModel(SynapseEngineModel):
             self.head_visits = self.visits(self.code.address(event))
             self.counters = self.head_visits[self.visit][2]
 
-    def clock(self, event: int, release: bool) -> None:
-        """Go on by one clock edge, given the head of the queue."""
+    def clock(self, event: int, release: int) -> None:
+        """Go on by one clock edge, given the head of the queue and the credits that come back."""
         if self.state != ADD:
             super().clock(event, release)
             return

@@ -112,9 +112,10 @@ class LayerCoreModel:
         """Go on by one clock edge: the event taken, if any, and the next block's readiness."""
         if self.still and pushed is None and not (ready and self.encoder.valid):
             return
-        release = self.encoder.releases(ready)
+        vector, load = self.fire.vector, self.encoder.releases(ready)
+        release = load + self.encoder.drops(vector)
         pop = self.engine.takes
-        self.encoder.clock(self.fire.vector, ready, release)
+        self.encoder.clock(vector, ready, load)
         self.fire.clock(self.engine.apply[0], self.lanes.sums)
         self.lanes.clock()
         self.engine.clock(self.queue.head, release)

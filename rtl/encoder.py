@@ -1,8 +1,8 @@
 # amaranth: UnusedElaboratable=no
 """The spike encoder: turns the spikes of a scan into a stream of events."""
 
-from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikeloom.rtl.events import EventCode, event_stream
@@ -15,9 +15,10 @@ from spikeloom.rtl.vectors import VectorQueue
 class SpikeEncoder(wiring.Component):
     """Sends the spikes of each row as events, lowest address first, then the end of the step.
 
-    Vectors wait in a queue. Its head is loaded into the word register, which sends one event per
-    clock cycle. A change of vectors costs nothing beside the events, as the next one is loaded with
-    the last event of the one before; a silent vector costs one cycle.
+    Vectors with spikes, and the last one of a scan, wait in a queue, each with the address of its
+    first neuron; those without spikes give their place back at once. The head of the queue is
+    loaded into the word register, which sends one event per clock cycle. A change of vectors costs
+    nothing beside the events, as the next one is loaded with the last event of the one before.
 
     Parameters
     ----------
@@ -28,13 +29,15 @@ class SpikeEncoder(wiring.Component):
     -------
     vector_valid : In(1), `vector` is to be taken
     vector : In, spikes of a row, in the order of the rows
-    release : Out(1), a place has become free
+    release : Out(2), how many places have become free
     o : Out(stream) of events
     """
 
     def __init__(self, core, places: int):
         self.core = core
-        self.queue = VectorQueue(vector_layout(core), places)
+        base_bits = core.addresses_out.fields[-1].end
+        placed = data.StructLayout({"vector": vector_layout(core), "base": unsigned(base_bits)})
+        self.queue = VectorQueue(placed, places)
         self.part = Signal(range(core.parts))
         # Rows of filling lie behind the last neuron, or channel.
         _, columns, rows = core.addresses_out.fields
@@ -42,7 +45,7 @@ class SpikeEncoder(wiring.Component):
         self.column, self.row = Signal(columns.width), Signal(rows.width)
         self.base = Cat(self.channel, self.column, self.row)
         self.word = Signal(core.fire_lanes)
-        self.word_base = Signal(core.addresses_out.fields[-1].end)
+        self.word_base = Signal(base_bits)
         self.word_end = Signal()
         self.word_last = Signal()
         self.any_spike = Signal()
@@ -51,7 +54,7 @@ class SpikeEncoder(wiring.Component):
             {
                 "vector_valid": In(1),
                 "vector": In(vector_layout(core)),
-                "release": Out(1),
+                "release": Out(2),
                 "o": Out(event_stream(core.addresses_out.count)),
             }
         )
@@ -71,25 +74,27 @@ class SpikeEncoder(wiring.Component):
         m = Module()
         core = self.core
         m.submodules.queue = queue = self.queue
-        head = queue.head
+        self._count(m)
         load = Signal()
+        keep = self.vector.spikes.any() | self.vector.scan_end
+        channels = core.addresses_out.fields[0]
         m.d.comb += [
-            queue.vector_valid.eq(self.vector_valid),
-            queue.vector.eq(self.vector),
+            queue.vector_valid.eq(self.vector_valid & keep),
+            queue.vector.vector.eq(self.vector),
+            queue.vector.base.eq(Cat(self.channel[: channels.width], self.column, self.row)),
             queue.pop.eq(load),
-            self.release.eq(load),
+            self.release.eq(load + (self.vector_valid & ~keep)),
         ]
+        head = queue.head.vector
 
         # Whether the word has a spike, and more than one, is known beside it, so that the way from
         # there to `load` is short.
         any_spike, many_spikes = self.any_spike, self.many_spikes
-        channels = core.addresses_out.fields[0]
-        address = Cat(self.channel[: channels.width], self.column, self.row)
         others = _without_lowest(self.word)
         with m.If(load):
             m.d.sync += [
                 self.word.eq(head.spikes),
-                self.word_base.eq(address),
+                self.word_base.eq(queue.head.base),
                 self.word_end.eq(head.scan_end),
                 self.word_last.eq(head.window_end),
                 any_spike.eq(head.spikes.any()),
@@ -105,17 +110,6 @@ class SpikeEncoder(wiring.Component):
         only_event = Mux(any_spike, ~many_spikes & ~self.word_end, 1)
         m.d.comb += load.eq(queue.valid & (~self.o.valid | (self.o.ready & only_event)))
 
-        with m.If(load):
-            last_part = self.part == core.parts - 1
-            rest = core.lanes_per_group - (core.parts - 1) * core.fire_lanes
-            step = Mux(last_part, rest, core.fire_lanes)
-            m.d.sync += [
-                self.part.eq(Mux(last_part, 0, self.part + 1)),
-                self.channel.eq(Mux(head.scan_end, 0, self.channel + step)),
-            ]
-            if is_convolution(core):
-                self._move_on(m, head.scan_end)
-
         lowest = Signal(range(core.fire_lanes))
         for lane in reversed(range(core.fire_lanes)):
             with m.If(self.word[lane]):
@@ -129,17 +123,27 @@ class SpikeEncoder(wiring.Component):
         ]
         return m
 
-    def _move_on(self, m, scan_end):
-        """Go to the next position of the feature maps behind the last channels of one."""
+    def _count(self, m):
+        """Keep the place of the first neuron of the row that comes next."""
         core = self.core
+        last_part = self.part == core.parts - 1
         last_column = self.column == core.addresses_out.fields[1].count - 1
-        with m.If(self.channel == core.channel_starts[-1]):
+        rest = core.lanes_per_group - (core.parts - 1) * core.fire_lanes
+        step = Mux(last_part, rest, core.fire_lanes)
+        with m.If(self.vector_valid):
             m.d.sync += [
-                self.channel.eq(0),
-                self.column.eq(Mux(last_column, 0, self.column + 1)),
+                self.part.eq(Mux(last_part, 0, self.part + 1)),
+                self.channel.eq(Mux(self.vector.scan_end, 0, self.channel + step)),
             ]
-            with m.If(last_column):
-                m.d.sync += self.row.eq(Mux(scan_end, 0, self.row + 1))
+            if is_convolution(core):
+                # Behind the last channels of one position of the feature maps comes the next.
+                with m.If(self.channel == core.channel_starts[-1]):
+                    m.d.sync += [
+                        self.channel.eq(0),
+                        self.column.eq(Mux(last_column, 0, self.column + 1)),
+                    ]
+                    with m.If(last_column):
+                        m.d.sync += self.row.eq(Mux(self.vector.scan_end, 0, self.row + 1))
 
     def model(self):
         """The cycle model of this encoder."""
@@ -174,7 +178,8 @@ class SpikeEncoderModel:
     def __init__(self, core):
         self.core = core
         self.code = EventCode(core.addresses_out.count)
-        self.vectors: list[int] = []
+        # Each with the address of its first neuron.
+        self.vectors: list[tuple[int, int]] = []
         self.bases, self.addresses = _bases(core)
         self.row = self.word = self.word_base = 0
         self.ending = 0
@@ -196,6 +201,10 @@ class SpikeEncoderModel:
         """Whether nothing changes here until the event is taken or a vector comes."""
         return self.valid or not self.vectors
 
+    def drops(self, vector: int | None) -> bool:
+        """Whether a vector that comes in this cycle leaves its place at once."""
+        return vector is not None and not vector & ((2 << self.core.fire_lanes) - 1)
+
     def releases(self, ready: bool) -> bool:
         """Whether a vector leaves the queue in this cycle."""
         if not self.vectors:
@@ -207,19 +216,19 @@ class SpikeEncoderModel:
         """Go on by one clock edge: the vector taken, if any, and whether one leaves the queue."""
         core = self.core
         if load:
-            head = self.vectors.pop(0)
+            self.word_base, head = self.vectors.pop(0)
             self.word = head & ((1 << core.fire_lanes) - 1)
             scan_end, window_end = head >> core.fire_lanes & 1, head >> (core.fire_lanes + 1)
-            self.word_base = self.addresses[self.row]
             self.ending = (self.code.window_end if window_end else self.code.end) * scan_end
-            self.row = 0 if scan_end else self.row + 1
         elif ready:
             if self.word:
                 self.word &= self.word - 1
             else:
                 self.ending = 0
         if vector is not None:
-            self.vectors.append(vector)
+            if not self.drops(vector):
+                self.vectors.append((self.addresses[self.row], vector))
+            self.row = 0 if vector >> core.fire_lanes & 1 else self.row + 1
 
     def values(self) -> tuple[int, ...]:
         """Values of the probes."""

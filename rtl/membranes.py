@@ -37,7 +37,7 @@ class MembraneSender(wiring.Component):
             {
                 "vector_valid": In(1),
                 "vector": In(vector_layout(core)),
-                "release": Out(1),
+                "release": Out(2),
                 "o": Out(event_stream(core.neurons, core.value_sent_bits)),
             }
         )
@@ -123,6 +123,10 @@ class MembraneSenderModel:
     def waits(self) -> bool:
         """Whether nothing changes here until the event is taken or a vector comes."""
         return self.valid or not self.vectors
+
+    def drops(self, vector: int | None) -> bool:
+        """Whether a vector that comes in this cycle leaves its place at once."""
+        return False
 
     def releases(self, ready: bool) -> bool:
         """Whether a vector leaves the queue in this cycle."""

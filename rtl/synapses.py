@@ -56,7 +56,7 @@ class SynapseEngine(wiring.Component):
     Members
     -------
     i : In(stream) of events
-    release : In(1), a place has become free
+    release : In(2), how many places have become free
     before : Out, the operation that is in `apply` one cycle later
     apply : Out, the operation to carry out
     weights : Out(lanes * product_bits), the weights of `apply` times the value, lane 0 lowest
@@ -78,7 +78,7 @@ class SynapseEngine(wiring.Component):
         super().__init__(
             {
                 "i": In(event_stream(core.addresses_in.count, core.value_bits)),
-                "release": In(1),
+                "release": In(2),
                 "before": Out(operation),
                 "apply": Out(operation),
                 "weights": Out(core.lanes * product_bits(core)),
@@ -328,8 +328,8 @@ class SynapseEngineModel:
     def _last_step(self) -> bool:
         return self.step == self.core.steps - 1
 
-    def clock(self, event: int, release: bool) -> None:
-        """Go on by one clock edge, given the head of the queue."""
+    def clock(self, event: int, release: int) -> None:
+        """Go on by one clock edge, given the head of the queue and the credits that come back."""
         issued = self.nothing
         self.wait -= self.wait > 0
         if self.state == ADD:

@@ -29,7 +29,8 @@ def send_vectors(
             # As the synapse engine does it: a vector is only sent where there is a place.
             vector = pending.pop(0) if pending and credits and generator.random() < offer else None
             taken = generator.random() < ready
-            release = model.releases(taken)
+            load = model.releases(taken)
+            release = load + model.drops(vector)
             credits += release - (vector is not None)
             drive = [
                 (sender.vector_valid, int(vector is not None)),
@@ -40,7 +41,7 @@ def send_vectors(
             if model.valid and taken:
                 events.append(model.event)
                 times.append(time)
-            model.clock(vector, taken, release)
+            model.clock(vector, taken, load)
             time += 1
         assert credits == places
 

@@ -104,7 +104,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Mutation], ...] = (
         Mutation(
             "addresses of filling counted",
             SpikeEncoder,
-            "elaborate",
+            "_count",
             "core.lanes_per_group - (core.parts - 1) * core.fire_lanes",
             "core.fire_lanes",
         ),
@@ -144,7 +144,7 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Mutation], ...] = (
     ),
     (
         layer_credits,
-        16,
+        30,
         Mutation(
             "credits ignored",
             SynapseEngine,

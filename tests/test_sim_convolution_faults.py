@@ -150,17 +150,17 @@ the parameters of another channel [banks] => fire.sent
 + operation.group * core.parts
 
 events are numbered along the columns alone [banks] => encoder.base
-@ SpikeEncoder._move_on
+@ SpikeEncoder._count
 - self.column == core.addresses_out.fields[1].count - 1
 + self.column == 99
 
 the next row is the first one again [banks] => encoder.base
-@ SpikeEncoder._move_on
-- Mux(scan_end, 0, self.row + 1)
+@ SpikeEncoder._count
+- Mux(self.vector.scan_end, 0, self.row + 1)
 + 0
 
 the channels of a position go on [groups] => encoder.base
-@ SpikeEncoder._move_on
+@ SpikeEncoder._count
 - self.channel == core.channel_starts[-1]
 + self.channel == 99
 

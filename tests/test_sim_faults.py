@@ -266,7 +266,7 @@ states are kept for the next row [folded] => fire.membranes
 - writing, self.written.row, written
 + writing, self.written.row + 1, written
 
-a vector takes the place of the oldest one [folded] => encoder.word, encoder.event
+a vector takes the place of the oldest one [folded] => encoder.word, encoder.word_base, encoder.event
 @ VectorQueue.elaborate
 - write.addr.eq(newest)
 + write.addr.eq(oldest)
@@ -282,13 +282,13 @@ the highest spike leaves first [folded] => encoder.event
 + for lane in range(core.fire_lanes):
 
 the next group is numbered from the wrong neuron [folded] => encoder.base
-@ SpikeEncoder.elaborate
+@ SpikeEncoder._count
 - core.lanes_per_group - (core.parts - 1) * core.fire_lanes
 + core.fire_lanes
 
 the next step is numbered from the wrong neuron [folded] => encoder.base
-@ SpikeEncoder.elaborate
-- Mux(head.scan_end, 0, self.channel + step)
+@ SpikeEncoder._count
+- Mux(self.vector.scan_end, 0, self.channel + step)
 + self.channel + step
 
 the end of a step is lost behind a spike [folded] => encoder.valid

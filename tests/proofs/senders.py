@@ -17,7 +17,7 @@ from spikeloom.sim.formal import Proof
 
 
 class Rows:
-    """Feeds a sender with the rows of scans, in their order, whenever there is a place.
+    """Feeds a sender of membranes with the rows of scans, in order, whenever there is a place.
 
     Attributes
     ----------
@@ -37,19 +37,19 @@ class Rows:
             sender.o.ready.eq(proof.anything(1, "ready")),
         ]
         self.followed = followed = Followed(
-            proof, sender.vector_valid, sender.release, vector, queue.places
+            proof, sender.vector_valid, sender.release[0], vector, queue.places
         )
         first = followed.inside & (followed.ahead == 0)
-        self.taken = first & sender.release
+        self.taken = first & sender.release[0]
         entering, self.row = Signal(range(core.rows)), Signal(range(core.rows))
-        for row, moves in ((entering, sender.vector_valid), (self.row, sender.release)):
+        for row, moves in ((entering, sender.vector_valid), (self.row, sender.release[0])):
             with m.If(moves):
                 m.d.sync += row.eq(Mux(row == core.rows - 1, 0, row + 1))
         proof.suppose(~sender.vector_valid | (followed.count != queue.places))
         proof.suppose(
             ~sender.vector_valid | (sender.vector.scan_end == (entering == core.rows - 1))
         )
-        proof.claim("only vectors that are there leave", followed.count != 0, sender.release)
+        proof.claim("only vectors that are there leave", followed.count != 0, sender.release[0])
         claim_level(proof, queue, followed.count)
         claim_order(proof, followed, stored, queue.head.as_value())
         proof.claim("rows follow each other", entering == (self.row + followed.count) % core.rows)
@@ -60,21 +60,24 @@ class Rows:
         self.vector = type(sender.vector)(sender.vector.shape(), followed.kept)
         claim_handshake(proof, sender.o, sender.o.ready)
 
-    def claim_pace(self, proof: Proof, sender: Any, pending: Any, most: int) -> None:
-        """Claim that with `ready` high a row waits for `most` events at most.
 
-        Parameters
-        ----------
-        pending : events that have not left and must, before the row can leave the queue
-        """
-        waits = Signal(range(most + 2))
-        waiting = (self.followed.count != 0) & ~sender.release
-        with proof.module.If(~waiting):
-            proof.module.d.sync += waits.eq(0)
-        with proof.module.Elif(sender.o.ready):
-            proof.module.d.sync += waits.eq(waits + 1)
-        proof.claim("each cycle with ready sends an event", waits + pending <= most)
-        proof.claim("no row waits for longer", waits < most)
+def claim_pace(proof: Proof, sender: Any, count: Any, leaves: Any, pending: Any, most: int) -> None:
+    """Claim that with `ready` high a row waits for `most` events at most.
+
+    Parameters
+    ----------
+    count : rows in the queue
+    leaves : whether one leaves the queue
+    pending : events that have not left and must, before the row can leave the queue
+    """
+    waits = Signal(range(most + 2))
+    waiting = (count != 0) & ~leaves
+    with proof.module.If(~waiting):
+        proof.module.d.sync += waits.eq(0)
+    with proof.module.Elif(sender.o.ready):
+        proof.module.d.sync += waits.eq(waits + 1)
+    proof.claim("each cycle with ready sends an event", waits + pending <= most)
+    proof.claim("no row waits for longer", waits < most)
 
 
 def spike_encoder(core: Core) -> Proof:
@@ -82,12 +85,40 @@ def spike_encoder(core: Core) -> Proof:
     proof = Proof()
     m = proof.module
     encoder = SpikeEncoder(core, vector_places(core))
-    rows = Rows(proof, encoder)
+    queue, vector = encoder.queue, encoder.vector
+    stored = stored_vectors(proof, queue)
+    m.submodules.sender = encoder
+    bits = vector.as_value()
+    m.d.comb += [
+        encoder.vector_valid.eq(proof.anything(1, "valid")),
+        bits.eq(proof.anything(len(bits), "vector")),
+        encoder.o.ready.eq(proof.anything(1, "ready")),
+    ]
+    silent = ~vector.spikes.any() & ~vector.scan_end
+    enters, load = encoder.vector_valid & ~silent, queue.pop
+    followed = Followed(proof, enters, load, queue.vector.as_value(), queue.places)
+    taken = followed.inside & (followed.ahead == 0) & load
+    row = Signal(range(core.rows))
+    with m.If(encoder.vector_valid):
+        m.d.sync += row.eq(Mux(row == core.rows - 1, 0, row + 1))
+    proof.suppose(~encoder.vector_valid | (followed.count != queue.places))
+    proof.suppose(~encoder.vector_valid | (vector.scan_end == (row == core.rows - 1)))
     starts = Array(Const(start, len(encoder.base)) for start in core.row_starts)
+    proof.claim("only vectors that are there leave", followed.count != 0, load)
+    proof.claim(
+        "a place comes back for each row that leaves or is silent",
+        encoder.release == load + (encoder.vector_valid & silent),
+    )
+    claim_level(proof, queue, followed.count)
+    claim_order(proof, followed, stored, queue.head.as_value())
+    claim_handshake(proof, encoder.o, encoder.o.ready)
+    first = starts[row][: len(encoder.word_base)]
+    proof.claim("a row waits with its first neuron", queue.vector.base == first, enters)
+    kept = type(queue.vector)(queue.vector.shape(), followed.kept)
 
     # The followed row, once it has left the queue: what of it must still be sent.
     active, begun, left = Signal(), Signal(), Signal(core.fire_lanes)
-    ends, last, base = Signal(), Signal(), Signal.like(encoder.base)
+    ends, last, base = Signal(), Signal(), Signal.like(encoder.word_base)
     lowest = Signal(range(core.fire_lanes))
     for lane in reversed(range(core.fire_lanes)):
         with m.If(left[lane]):
@@ -95,14 +126,14 @@ def spike_encoder(core: Core) -> Proof:
     sent = encoder.o.valid & encoder.o.ready
     with m.If(active & sent):
         m.d.sync += [left.eq(left & (left - 1)), ends.eq(ends & (left != 0))]
-    with m.If(encoder.release):
-        m.d.sync += [begun.eq(1), active.eq(rows.taken)]
-    with m.If(rows.taken):
+    with m.If(load):
+        m.d.sync += [begun.eq(1), active.eq(taken)]
+    with m.If(taken):
         m.d.sync += [
-            left.eq(rows.vector.spikes),
-            ends.eq(rows.vector.scan_end),
-            last.eq(rows.vector.window_end),
-            base.eq(starts[rows.row]),
+            left.eq(kept.vector.spikes),
+            ends.eq(kept.vector.scan_end),
+            last.eq(kept.vector.window_end),
+            base.eq(kept.base),
         ]
 
     payload = encoder.o.payload
@@ -125,21 +156,20 @@ def spike_encoder(core: Core) -> Proof:
     proof.claim(
         "a row is done before the next one begins",
         ~due | (encoder.o.ready & only),
-        active & encoder.release,
+        active & load,
     )
     proof.reach(
-        "the end follows behind a spike", active & ends & ~spike & (rows.vector.spikes != 0)
+        "the end follows behind a spike", active & ends & ~spike & (kept.vector.spikes != 0)
     )
     pending = sum(encoder.word[lane] for lane in range(core.fire_lanes)) + encoder.word_end
-    rows.claim_pace(proof, encoder, pending, core.fire_lanes + 1)
+    claim_pace(proof, encoder, followed.count, load, pending, core.fire_lanes + 1)
 
     # What the registers hold, for the induction.
     held = Cat(encoder.word, encoder.word_end, encoder.word_base)
-    held_base = base[: len(encoder.word_base)]
-    proof.claim("the registers hold the row", held == Cat(left, ends, held_base), active)
+    proof.claim("the registers hold the row", held == Cat(left, ends, base), active)
     proof.claim("the end is of that row", encoder.word_last == last, active & ends)
-    proof.claim("the rows are counted", encoder.base == starts[rows.row])
-    proof.claim("the parts are counted", encoder.part == rows.row % core.parts)
+    proof.claim("the rows are counted", encoder.base == starts[row])
+    proof.claim("the parts are counted", encoder.part == row % core.parts)
     proof.claim("a spike is known", encoder.any_spike == encoder.word.any())
     several = (encoder.word & (encoder.word - 1)) != 0
     proof.claim("more than one spike is known", encoder.many_spikes == several)
@@ -157,7 +187,7 @@ def membrane_sender(core: Core) -> Proof:
 
     # The end of a scan is due when its last row has left the queue; `mine` if that was followed.
     ending, mine, last = Signal(), Signal(), Signal()
-    with m.If(sender.release):
+    with m.If(sender.release[0]):
         m.d.sync += [ending.eq(rows.row == core.rows - 1), mine.eq(rows.taken)]
         m.d.sync += last.eq(vector.window_end)
     with m.Elif(sender.o.ready):
@@ -183,9 +213,9 @@ def membrane_sender(core: Core) -> Proof:
         ending,
     )
     proof.claim("the window's end is told", payload.last == last, ending & mine)
-    proof.claim("a row leaves when it was sent", sender.release == (sender.o.ready | ~due), turn)
-    proof.claim("a row waits for the end before it", ~sender.release, ending)
-    rows.claim_pace(proof, sender, 1 + ending, 2)
+    proof.claim("a row leaves when it was sent", sender.release[0] == (sender.o.ready | ~due), turn)
+    proof.claim("a row waits for the end before it", ~sender.release[0], ending)
+    claim_pace(proof, sender, followed.count, sender.release[0], 1 + ending, 2)
 
     proof.reach("a membrane is sent", turn & due)
     proof.reach("a window ends", ending & mine & last)
