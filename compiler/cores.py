@@ -12,6 +12,10 @@ from spikeloom.compiler.ir import FixedNeuron
 
 Sends = Literal["spikes", "final_membrane", "maximum_membrane"]
 
+# Up to here a memory of a convolution is made of look-up tables rather than of block RAM, most of
+# which would stay empty.
+DISTRIBUTED_DEPTH = 32
+
 
 @dataclass(frozen=True, eq=False)
 class Core:

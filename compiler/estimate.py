@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from spikeloom.compiler.convolution_core import ConvolutionCore
-from spikeloom.compiler.cores import Core
+from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, Core
 
 # Look-up tables, measured on synthesised designs for ECP5: what a lane takes per bit of its sums
 # (the adder and its share of the choice of a row), what a fire lane takes per bit of its membrane
@@ -22,6 +22,8 @@ LUTS_PER_CHOICE = 1.0
 # A convolution has tables of taps and addresses of its own, and a word to choose from each bank.
 LUTS_PER_CONVOLUTION = 400
 LUTS_PER_BANK_BIT = 0.5
+# Two tables of 16 words and a choice.
+LUTS_PER_ROM_BIT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,10 @@ def _bank_luts(core: Core) -> float:
 
 def _memories(core: Core, budget: Budget) -> list[_Memory]:
     """Of weights, of sums of more than one group, of states of more than one row, of events."""
-    memories = [_block_memory(core.weight_words, core.lanes * core.weight_bits, budget)]
+    width = core.lanes * core.weight_bits
+    memories = [_block_memory(core.weight_words, width, budget)]
+    if isinstance(core, ConvolutionCore) and core.weight_words <= DISTRIBUTED_DEPTH:
+        memories = [_Memory(0, LUTS_PER_ROM_BIT * width)]
     if core.bank_depth > 1:
         width = core.lanes_per_group * core.sum_bits
         memories += [_memory(core.bank_depth, width, budget)] * core.banks

@@ -8,6 +8,7 @@ from amaranth import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.compiler.cores import DISTRIBUTED_DEPTH
 from spikeloom.rtl.lane_words import joined_lanes, signed_lanes
 from spikeloom.rtl.operations import Kind, Operation, operation_layout
 from spikeloom.rtl.probe import Probe, lane_bits, pack_lanes
@@ -15,10 +16,6 @@ from spikeloom.rtl.synapses import product_bits
 from spikeloom.rtl.target import Target
 
 ADD, NONE = Kind.ADD.value, Kind.NONE.value
-
-# Up to here a bank is made of look-up tables, which are read in the cycle in which they are
-# written; a block RAM takes a word that is being written past itself.
-DISTRIBUTED_DEPTH = 32
 
 
 class BankArray(wiring.Component):
@@ -120,10 +117,12 @@ class BankArray(wiring.Component):
         held = Signal.like(write.addr)
         m.d.sync += held.eq(word)
         if core.bank_depth <= DISTRIBUTED_DEPTH:
+            # Read in the cycle in which it is written.
             read = store.read_port(domain="comb")
             m.d.comb += read.addr.eq(held)
         else:
-            # Events that follow on each other reach the same neurons.
+            # Events that follow on each other reach the same neurons: a word that is being written
+            # is passed on.
             read = store.read_port(transparent_for=(write,))
             m.d.comb += read.addr.eq(word)
         m.d.comb += [

@@ -5,6 +5,7 @@ from functools import cache
 from amaranth import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import memory
 
+from spikeloom.compiler.cores import DISTRIBUTED_DEPTH
 from spikeloom.compiler.taps import AxisFolding
 from spikeloom.rtl.operations import Kind, Operation, operation_layout
 from spikeloom.rtl.probe import Probe
@@ -178,6 +179,8 @@ class ConvolutionEngine(SynapseEngine):
             shape=unsigned(core.lanes * core.weight_bits),
             depth=core.weight_words,
             init=weight_words(core),
+            # A block RAM would be empty but for its first words.
+            attrs={"rom_style": "logic"} if core.weight_words <= DISTRIBUTED_DEPTH else {},
         )
         read = weight_memory.read_port()
         along_rows, along_columns = core.axes

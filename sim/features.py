@@ -8,11 +8,10 @@ from collections.abc import Callable
 from typing import get_args
 
 from spikeloom.compiler.convolution_core import ConvolutionCore
-from spikeloom.compiler.cores import Core
+from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, Core
 from spikeloom.compiler.fixed import Decay, Reset
 from spikeloom.compiler.ir import ReadoutKind
 from spikeloom.compiler.program import Program
-from spikeloom.rtl.banks import DISTRIBUTED_DEPTH
 
 Has = Callable[[Program], bool]
 

@@ -20,6 +20,7 @@ from spikeloom.compiler.reference import run
 from spikeloom.rtl.top import Accelerator
 from spikeloom.sim.boards import find_part
 from spikeloom.sim.latency import Cycles, measure
+from spikeloom.sim.layer_cycles import LayerCycles, layer_cycles
 from spikeloom.sim.synthesis import synthesise_alone
 
 
@@ -63,6 +64,22 @@ CASES = (
         lanes=(("hidden1", 9), ("output", 1)),
         fire_lanes=(("hidden1", 1),),
     ),
+    Case(
+        "stbp-mnist-cnn",
+        "fast",
+        weight_bits=4,
+        lanes=(("hidden1", 75), ("hidden2", 1000), ("hidden3", 150)),
+        fire_lanes=(("hidden1", 15), ("hidden2", 16)),
+        target_mhz=110.0,
+    ),
+    Case(
+        "stbp-mnist-cnn",
+        "small",
+        weight_bits=4,
+        lanes=(("hidden1", 15), ("hidden2", 40), ("hidden3", 20)),
+        fire_lanes=(("hidden1", 4), ("hidden2", 4), ("hidden3", 1), ("output", 1)),
+        target_mhz=110.0,
+    ),
     Case("stdbp-mnist-mlp400", "early stop", lanes=(("hidden1", 50),), early_stop=True),
     Case("stdbp-mnist-mlp400", "whole window", lanes=(("hidden1", 50),)),
 )
@@ -78,6 +95,7 @@ class Measured:
         none for so few bits
     density : share of inputs with an event per time step, in the samples that were run
     steps_used : time steps that decided a sample: mean, largest
+    layers : where the cycles go
     estimate : what the folding was estimated to take, for the mean events of these samples
     fmax_mhz, resources : after place and route; empty where it was left out
     """
@@ -89,6 +107,7 @@ class Measured:
     density: float
     steps_used: tuple[float, int]
     cycles: Cycles
+    layers: list[LayerCycles]
     estimate: Folding
     fmax_mhz: float | None
     resources: dict[str, int]
@@ -106,7 +125,9 @@ class Measured:
             "network": self.case.network,
             "case": self.case.title,
             "part": self.case.part,
-            "layers": "-".join(str(item.size) for item in self.program.network.populations),
+            "layers": "-".join(
+                "x".join(map(str, item.shape)) for item in self.program.network.populations
+            ),
             "steps": self.program.network.steps,
             "weight_bits": self.case.weight_bits,
             "lanes": {core.name: core.lanes for core in self.program.cores},
@@ -116,6 +137,7 @@ class Measured:
             "mean_steps_used": self.steps_used[0],
             "most_steps_used": self.steps_used[1],
             "cycles": cycles,
+            "layer_cycles": [item.as_dict() for item in self.layers],
             "estimate": asdict(self.estimate),
             "fmax_mhz": self.fmax_mhz,
             "resources": self.resources,
@@ -160,7 +182,8 @@ def test_events(case: Case, program: Program, samples: int, data: Path | None) -
     recipe = recipes.find(case.network)
     split = recipe.load_data(data).test
     coded = recipe.code(split, 0, min(samples, split.size))
-    return read_events(program.network, np.asarray(coded))
+    events = read_events(program.network, np.asarray(coded))
+    return events.reshape(*events.shape[:2], -1)
 
 
 def measure_case(
@@ -201,6 +224,7 @@ def measure_case(
         density=float(np.count_nonzero(given) / given.size),
         steps_used=(float(used.mean()), int(used.max())),
         cycles=cycles,
+        layers=layer_cycles(program, trace),
         estimate=estimate(
             network, program.lanes, program.fire_lanes, part.budget, mean_events(trace)
         ),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from spikeloom.compiler.folding import Folding
     from spikeloom.sim.benchmarks import DensityRow, Line
+    from spikeloom.sim.layer_cycles import LayerCycles
 
 SPIKES, WINNER, OTHERS = "#0072B2", "#D55E00", "#8C8C8C"
 
@@ -181,6 +182,35 @@ def folding_plot(front: Sequence[Folding], path: Path, title: str) -> None:
     axes.grid(color="0.9", which="both")
     axes.set_axisbelow(True)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def layer_plot(layers: Sequence[LayerCycles], path: Path, title: str) -> None:
+    """Draw the clock cycles of each layer as bars: its events and scans, and without spikes.
+
+    Raises
+    ------
+    SpikeloomError
+        If there is no writer for the ending of `path`.
+    """
+    figure = _new_figure(1.6 + 1.3 * len(layers), 4.2)
+    axes = figure.subplots()
+    places = np.arange(len(layers))
+    adding = [item.adding for item in layers]
+    scanning = [item.scanning for item in layers]
+    axes.bar(places - 0.2, adding, 0.36, color=SPIKES, label="events")
+    axes.bar(places - 0.2, scanning, 0.36, adding, color=WINNER, label="fire scans")
+    artificial = [item.artificial for item in layers]
+    axes.bar(places + 0.2, artificial, 0.36, color=OTHERS, label="artificial layer, same lanes")
+    for place, item in zip(places, layers, strict=True):
+        axes.text(
+            place - 0.2, item.cycles, f"{item.over_bound:.2f} x bound", ha="center", va="bottom"
+        )
+    axes.set_xticks(places, [f"{item.name}\n{item.lanes} lanes" for item in layers])
+    axes.set_ylabel("clock cycles per sample")
+    axes.margins(y=0.1)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     figure.suptitle(title)
     _save(figure, path)
 

@@ -266,7 +266,7 @@ states are kept for the next row [folded] => fire.membranes
 - writing, self.written.row, written
 + writing, self.written.row + 1, written
 
-a vector takes the place of the oldest one [folded] => encoder.word, encoder.word_base, encoder.event
+a vector takes the place of the oldest one [folded] => encoder.word, encoder.word_base
 @ VectorQueue.elaborate
 - write.addr.eq(newest)
 + write.addr.eq(oldest)

@@ -54,9 +54,10 @@ def test_command_writes_its_section(tmp_path: Path) -> None:
     assert f"spikeloom bench hardware --cycles-only --samples 2 --write {page}" in text
 
 
-def test_command_draws_density_and_foldings(tmp_path: Path) -> None:
+def test_command_draws_density_foldings_and_layers(tmp_path: Path) -> None:
     result = run("--cycles-only", "--samples", "2", "--out", str(tmp_path))
     files = {key: str(tmp_path / f"digits-{key}.png") for key in ("density", "foldings")}
+    files["layers of digits, two lanes"] = str(tmp_path / "digits-two-lanes-layers.png")
     assert result["files"] == files
     for path in files.values():
         assert Path(path).read_bytes()[1:4] == b"PNG"

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from spikeloom.compiler import reference
 from spikeloom.compiler.errors import SpikeloomError
@@ -19,6 +20,7 @@ from spikeloom.compiler.passes import lower
 from spikeloom.compiler.reference import Trace
 from spikeloom.sim import pictures
 from spikeloom.sim.benchmarks import DensityRow, fit_line
+from spikeloom.sim.layer_cycles import LayerCycles
 
 # The second of two outputs always spikes.
 NODES = """
@@ -119,6 +121,18 @@ def test_density_picture_shows_every_row(figures: list[Figure], tmp_path: Path) 
     assert np.allclose(axes.lines[1].get_xydata(), [(0, 3), (0.1, 3.1), (5, 8), (10, 13)])
     # Where two dots lie too close, the denser one is labelled.
     assert [item.get_text() for item in axes.texts] == ["100 %", "50 %", "1 %"]
+
+
+def test_layer_picture_stacks_scans_on_events(figures: list[Figure], tmp_path: Path) -> None:
+    layers = [
+        LayerCycles("first", 4, 10.0, 20.0, 6, 13.0, 40.0),
+        LayerCycles("second", 2, 5.0, 8.0, 2, 10.0, 4.0),
+    ]
+    pictures.layer_plot(layers, tmp_path / "layers.png", "small")
+    (axes,) = figures[0].axes
+    bars = [(bar.get_y(), bar.get_height()) for bar in axes.patches if isinstance(bar, Rectangle)]
+    assert bars == [(0, 20), (0, 8), (20, 6), (8, 2), (0, 40), (0, 4)]
+    assert [item.get_text() for item in axes.texts] == ["2.00 x bound", "1.00 x bound"]
 
 
 @pytest.mark.parametrize("sample", [-1, 3])

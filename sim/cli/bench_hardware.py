@@ -34,10 +34,10 @@ NOTES = (
     "Accuracy is that of the integer reference on all test samples, from the model card (seed 0). "
     "Lanes: lanes/fire lanes of each layer. Cycles are counted on the cycle model, which the RTL "
     "equals at every clock edge: from the first word to the class in an idle accelerator, and from "
-    "class to class in a stream. The bound is events x groups + rows of the busiest core. LUT4 "
-    "counts TRELLIS_COMB after place and route (nextpnr, seed 1, ports on any pins). Estimates are "
-    "those of 'compile --target', with the mean number of events of these samples. Energy is not "
-    "measured."
+    "class to class in a stream. The bound is (synapses of the events) / lanes + rows of the "
+    "busiest core. LUT4 counts TRELLIS_COMB after place and route (nextpnr, seed 1, ports on any "
+    "pins). Estimates are those of 'compile --target', with the mean number of events of these "
+    "samples. Energy is not measured."
 )
 
 
@@ -86,19 +86,23 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         ],
     }
     console.table("hardware", HEADER, [_row(item) for item in measured])
+    console.table(LAYERS_TITLE, LAYERS_HEADER, _layer_rows(measured))
+    console.say(LAYERS_NOTES)
     title = f"cycles per time step of {cases[0].network}, {cases[0].title}; {hardware.SPIKER}"
     console.table(title, DENSITY_HEADER, _density_rows(rows))
     console.say(NOTES)
     result["files"] = {}
     if "out" in args:
-        result["files"] |= _draw(measured[0], rows, args.out)
+        result["files"] |= _draw(measured, rows, args.out)
         for path in result["files"].values():
             console.say(f"wrote {path}")
     if "write" in args:
         from spikeloom.sim.performance_page import table, write_section
 
         body = (
-            f"{NOTES}\n\n{table(HEADER, [_row(item) for item in measured])}\n\n{title}:\n\n"
+            f"{NOTES}\n\n{table(HEADER, [_row(item) for item in measured])}\n\n"
+            f"{LAYERS_TITLE}:\n\n{table(LAYERS_HEADER, _layer_rows(measured))}\n\n"
+            f"{LAYERS_NOTES}\n\n{title}:\n\n"
             f"{table(DENSITY_HEADER, _density_rows(rows))}\n\nVersions: {_versions(measured)}."
         )
         write_section(args.write, SECTION, _command(args), body)
@@ -107,22 +111,41 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     return result
 
 
+LAYERS_TITLE = "cycles per layer and sample"
+LAYERS_HEADER = (
+    *("network", "case", "layer", "lanes", "events", "cycles of events", "of fire scans"),
+    *("of the bound", "at work, %", "artificial layer"),
+)
+LAYERS_NOTES = (
+    "The bound of a layer is (synapses of its events) / lanes plus the fire scans. 'At work' is "
+    "the share of the cycles from class to class. An artificial layer of the same shape, on as "
+    "many lanes, computes each of its products once per image, whatever the input, and fires no "
+    "scans: spikes win where this number is the larger one."
+)
 DENSITY_HEADER = ("inputs that spike", "input events", "cycles", "bound")
 
 
-def _draw(item: "Measured", rows: "tuple[DensityRow, ...]", folder: Path) -> dict[str, str]:
-    """The density curve of a case, and the foldings of its network within its part."""
+def _draw(
+    measured: "list[Measured]", rows: "tuple[DensityRow, ...]", folder: Path
+) -> dict[str, str]:
+    """The density curve of the first case, the foldings of its network, and each case's layers."""
     from spikeloom.compiler.folding import pareto_front
     from spikeloom.sim import pictures
     from spikeloom.sim.benchmarks import fit_line
     from spikeloom.sim.boards import find_part
 
+    item = measured[0]
     name = item.case.network
     paths = {key: folder / f"{name}-{key}.png" for key in ("density", "foldings")}
     title = f"{name}, {item.case.title}"
     pictures.density_plot(rows, fit_line(rows), paths["density"], title)
     front = pareto_front(item.program.network, find_part(item.case.part).budget)
     pictures.folding_plot(front, paths["foldings"], f"{name} within {item.case.part}")
+    for other in measured:
+        title = f"{other.case.network}, {other.case.title}"
+        key = f"layers of {title}"
+        paths[key] = folder / f"{title.replace(', ', '-').replace(' ', '-')}-layers.png"
+        pictures.layer_plot(other.layers, paths[key], title)
     return {key: str(path) for key, path in paths.items()}
 
 
@@ -164,6 +187,25 @@ def _row(item: "Measured") -> tuple[object, ...]:
         f"{latency['images_per_second']:,.0f}" if latency else "",
         f"{item.steps_used[0]:.1f}, at most {item.steps_used[1]}",
     )
+
+
+def _layer_rows(measured: "list[Measured]") -> list[tuple[object, ...]]:
+    return [
+        (
+            item.case.network,
+            item.case.title,
+            layer.name,
+            layer.lanes,
+            f"{layer.events:,.0f}",
+            f"{layer.adding:,.0f}",
+            layer.scanning,
+            f"{layer.over_bound:.2f}",
+            f"{100 * layer.cycles / float(item.cycles.pipelined.mean()):.0f}",
+            f"{layer.artificial:,.0f}",
+        )
+        for item in measured
+        for layer in item.layers
+    ]
 
 
 def _density_rows(rows: "tuple[DensityRow, ...]") -> list[tuple[object, ...]]:
