@@ -21,6 +21,7 @@ from spikeloom.compiler.errors import ToolMissing, VerificationMismatch
 from spikeloom.sim.cli.compile_notes import changed_decays, narrow_states, silent_neurons
 from spikeloom.sim.cli.console import Console
 from spikeloom.sim.cli.folding import (
+    COUNTED_SAMPLES,
     add_folding_arguments,
     add_target_arguments,
     choose_folding,
@@ -29,7 +30,7 @@ from spikeloom.sim.cli.folding import (
 
 if TYPE_CHECKING:
     from spikeloom.compiler.inputs import Spikes
-    from spikeloom.compiler.ir import Network, Projection
+    from spikeloom.compiler.ir import Network
     from spikeloom.compiler.program import Program
 
 HELP = "compile an ONNX file to a fixed-point network and a program"
@@ -121,12 +122,13 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     for verdict in report.verdicts:
         if verdict.meaning.startswith("unused"):
             console.say(f"note: node '{verdict.node}' ({verdict.operator}) is {verdict.meaning}")
-    layers = _summarise(program)
+    layers = _summarise(program, spikes)
     console.table(
         f"{name}: T = {fixed.steps}, inputs {fixed.input.size}",
         tuple(key.replace("_", " ") for key in layers[0]),
         [tuple(layer.values()) for layer in layers],
     )
+    console.say(_needs(layers))
     if choice is not None:
         choice.show(console)
         choice.draw(args.out / f"{name}.foldings.png")
@@ -194,38 +196,60 @@ def _write(
             stack.enter_context(replacing(path)).write_text(text, encoding="utf-8")
 
 
-def _summarise(program: "Program") -> list[dict[str, Any]]:
-    """One row per layer; memory in bits, with the filling of the last group of lanes."""
+def _summarise(program: "Program", spikes: "Spikes | None") -> list[dict[str, Any]]:
+    """One row per layer; memory in bits, cycles of the first samples.
+
+    Where the accelerator takes the network, memories are its own, with their filling.
+    """
     from spikeloom.compiler.ir import FixedNeuron
 
     network = program.network
+    cores = {} if program.refusal else {core.name: core for core in program.cores}
     rows = []
     for layer in network.layers:
         edges = network.projections_to(layer.name)
-        neuron = layer.neuron
+        neuron, core = layer.neuron, cores.get(layer.name)
         assert isinstance(neuron, FixedNeuron)
         weights = sum(edge.weight.size for edge in edges)
         zeros = sum(int((edge.weight == 0).sum()) for edge in edges)
-        lanes = program.lanes.get(layer.name, layer.size)
-        filled = -(-layer.size // lanes) * lanes
-        rows.append(
-            {
-                "layer": layer.name,
-                "inputs": sum(edge.inputs for edge in edges),
-                "neurons": layer.size,
-                "lanes": lanes,
-                "weight_bits": max(edge.weight_bits for edge in edges),
-                "zero_weights_percent": round(100 * zeros / weights, 1),
-                "state_bits": neuron.state_bits,
-                "accumulator_bits": neuron.accumulator_bits,
-                "weight_memory_bits": sum(_memory_bits(edge, filled) for edge in edges),
-                "membrane_memory_bits": filled * neuron.accumulator_bits,
-            }
-        )
+        state_bits = neuron.state_bits + neuron.current_bits
+        row = {
+            "layer": layer.name,
+            "inputs": sum(edge.inputs for edge in edges),
+            "neurons": layer.size,
+            "lanes": None if core is None else core.lanes,
+            "weight_bits": max(edge.weight_bits for edge in edges),
+            "zero_weights_percent": round(100 * zeros / weights, 1),
+            "state_bits": neuron.state_bits,
+            "accumulator_bits": neuron.accumulator_bits,
+            "weight_memory_bits": sum(edge.weight.size * edge.weight_bits for edge in edges),
+            "state_memory_bits": layer.size * state_bits,
+        }
+        if core is not None:
+            row["weight_memory_bits"] = core.weight_memory_bits
+            row["state_memory_bits"] = core.rows * core.fire_lanes * state_bits
+        rows.append(row)
+    if spikes is not None and cores:
+        from spikeloom.compiler.reference import run as run_reference
+        from spikeloom.sim.layer_cycles import layer_cycles
+
+        trace = run_reference(network, spikes[:, :COUNTED_SAMPLES])
+        for row, counted in zip(rows, layer_cycles(program, trace), strict=True):
+            row["cycles_per_sample"] = round(counted.cycles)
+            row["cycle_bound"] = round(counted.bound)
     return rows
 
 
-def _memory_bits(edge: "Projection", filled: int) -> int:
-    if edge.convolution is not None:
-        return edge.weight.size * edge.weight_bits
-    return edge.inputs * filled * edge.weight_bits
+def _needs(rows: list[dict[str, Any]]) -> str:
+    """One line on all layers together."""
+    weights, states = (
+        sum(row[f"{what}_memory_bits"] for row in rows) for what in ("weight", "state")
+    )
+    line = f"memory: {weights / 1e6:.2f} Mbit of weights, {states / 1e6:.2f} Mbit of states"
+    if "cycles_per_sample" in rows[0]:
+        busiest = max(rows, key=lambda row: int(row["cycles_per_sample"]))
+        line += (
+            f"; busiest: layer '{busiest['layer']}' with {busiest['cycles_per_sample']:,} clock "
+            f"cycles per sample, at least {busiest['cycle_bound']:,}"
+        )
+    return line
