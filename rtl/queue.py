@@ -125,16 +125,25 @@ class DeepQueue(wiring.Component):
     -------
     i : In(stream) of items
     o : Out(stream) of items
+
+    Attributes
+    ----------
+    store, read, write : the memory and its ports
+    level : items in it
+    oldest, newest : the place of its oldest item, and that of the next one
+    moving : whether `read` holds an item that is on its way to the head
+    head : the items that can leave
     """
 
     def __init__(self, layout: data.Layout, depth: int):
         assert depth >= 2, "a pointer takes a bit"
         self.depth = depth
-        self.layout = layout
         self.level = Signal(range(depth + 1))
         self.oldest, self.newest = Signal(range(depth)), Signal(range(depth))
         self.moving = Signal()
         self.head = EventQueue(layout, HEAD_PLACES)
+        self.store = memory.Memory(shape=layout, depth=depth, init=[])
+        self.read, self.write = self.store.read_port(), self.store.write_port()
         super().__init__({"i": In(stream.Signature(layout)), "o": Out(stream.Signature(layout))})
 
     def probes(self):
@@ -148,8 +157,8 @@ class DeepQueue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.head = head = self.head
-        m.submodules.store = store = memory.Memory(shape=self.layout, depth=self.depth, init=[])
-        read, write = store.read_port(), store.write_port()
+        m.submodules.store = self.store
+        read, write = self.read, self.write
         push = self.i.valid & self.i.ready
         move = (self.level != 0) & (head.level + self.moving < HEAD_PLACES)
         m.d.comb += [

@@ -22,7 +22,7 @@ from proofs.cases import (
 from spikeloom.rtl.encoder import SpikeEncoder
 from spikeloom.rtl.fire import FireUnit
 from spikeloom.rtl.membranes import MembraneSender
-from spikeloom.rtl.queue import EventQueue
+from spikeloom.rtl.queue import DeepQueue, EventQueue
 from spikeloom.rtl.readout import Readout
 from spikeloom.rtl.synapses import SynapseEngine
 from spikeloom.rtl.vectors import VectorQueue
@@ -52,6 +52,28 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Mutation], ...] = (
             "elaborate",
             "pop = self.o.valid & self.o.ready",
             "pop = self.o.valid & self.o.ready & (self.level != 2)",
+        ),
+    ),
+    (
+        lambda: queues.deep_queue(3),
+        10,
+        Mutation(
+            "item on its way that finds no place",
+            DeepQueue,
+            "elaborate",
+            "(head.level + self.moving < HEAD_PLACES)",
+            "(head.level < HEAD_PLACES)",
+        ),
+    ),
+    (
+        lambda: queues.deep_queue(3),
+        10,
+        Mutation(
+            "full memory that takes an item",
+            DeepQueue,
+            "elaborate",
+            "self.level != self.depth",
+            "self.level <= self.depth",
         ),
     ),
     (

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.formal
 # The proofs, and the clock cycles that they are carried through before the step of the induction.
 PROOFS: dict[str, tuple[Callable[[], Proof], int]] = {
     "event queue": (lambda: queues.event_queue(2), 3),
+    "deep queue": (lambda: queues.deep_queue(3), 4),
     "vector queue": (lambda: queues.vector_queue(3), 3),
     "spike encoder": (spike_encoder, 3),
     "spike encoder of two groups": (lambda: spike_encoder(3, 2), 3),
@@ -54,6 +55,7 @@ PROOFS: dict[str, tuple[Callable[[], Proof], int]] = {
 # In how many clock cycles the situations that a proof is about come up.
 REACHED = {
     "event queue": 6,
+    "deep queue": 10,
     "vector queue": 6,
     "spike encoder": 8,
     "sender of final membranes": 14,

@@ -9,7 +9,7 @@ from typing import Any
 from amaranth import Array, Mux, Signal, unsigned
 from amaranth.lib import data
 
-from spikeloom.rtl.queue import EventQueue
+from spikeloom.rtl.queue import HEAD_PLACES, DeepQueue, EventQueue
 from spikeloom.rtl.vectors import VectorQueue
 from spikeloom.sim.formal import Proof
 
@@ -91,12 +91,56 @@ def event_queue(depth: int) -> Proof:
     return proof
 
 
+def deep_queue(depth: int) -> Proof:
+    """A DeepQueue between a sender and a receiver that do as they like."""
+    proof = Proof()
+    m = proof.module
+    queue = DeepQueue(ITEM, depth)
+    stored = stored_vectors(proof, queue, depth)
+    m.submodules.queue = queue
+    item = queue.i.payload.as_value()
+    m.d.comb += [
+        queue.i.valid.eq(proof.anything(1, "valid")),
+        item.eq(proof.anything(len(item), "item")),
+        queue.o.ready.eq(proof.anything(1, "ready")),
+    ]
+    push, pop = queue.i.valid & queue.i.ready, queue.o.valid & queue.o.ready
+    followed = Followed(proof, push, pop, item, depth + HEAD_PLACES)
+    near = queue.head.level + queue.moving
+    proof.claim("all items are counted", followed.count == near + queue.level)
+    proof.claim("an item on its way finds a place", near <= HEAD_PLACES)
+    claim_places(proof, queue, queue.level, depth)
+    # In the order in which they leave: those at the head, the one on its way, those in the memory.
+    heads = [place.as_value() for place in queue.head.items]
+    placed = Signal(len(item))
+    with m.If(followed.ahead < queue.head.level):
+        m.d.comb += placed.eq(Array(heads)[followed.ahead])
+    with m.Elif(followed.ahead < near):
+        m.d.comb += placed.eq(queue.read.data.as_value())
+    with m.Else():
+        m.d.comb += placed.eq(Array(stored)[(followed.ahead - near)[: len(followed.ahead)]])
+    proof.claim("the item is where its turn says", placed == followed.kept, followed.inside)
+    claim_handshake(proof, queue.o, queue.o.ready)
+    waits = Signal(range(4))
+    with m.If((followed.count != 0) & ~queue.o.valid):
+        m.d.sync += waits.eq(waits + 1)
+    with m.Else():
+        m.d.sync += waits.eq(0)
+    # In the memory in the first cycle, on its way in the second.
+    late = waits - queue.moving
+    proof.claim(
+        "an item comes to the head in time", late <= 0, (followed.count != 0) & ~queue.o.valid
+    )
+    proof.reach("the memory is full", queue.level == depth)
+    return proof
+
+
 def vector_queue(places: int) -> Proof:
     """A VectorQueue whose sender holds a credit for each vector."""
     proof = Proof()
     m = proof.module
     m.submodules.queue = queue = VectorQueue(ITEM, places)
-    stored = stored_vectors(proof, queue)
+    stored = stored_vectors(proof, queue, places)
     vector = queue.vector.as_value()
     m.d.comb += [
         queue.vector_valid.eq(proof.anything(1, "valid")),
@@ -111,13 +155,13 @@ def vector_queue(places: int) -> Proof:
     return proof
 
 
-def stored_vectors(proof: Proof, queue: VectorQueue) -> list[Any]:
-    """The vectors of a queue, oldest first, read through ports of the proof's own."""
+def stored_vectors(proof: Proof, queue: VectorQueue | DeepQueue, places: int) -> list[Any]:
+    """What a queue's memory holds, oldest first, read through ports of the proof's own."""
     stored = []
-    for ahead in range(queue.places):
+    for ahead in range(places):
         port = queue.store.read_port(domain="comb")
         place = queue.oldest + ahead
-        proof.module.d.comb += port.addr.eq(Mux(place >= queue.places, place - queue.places, place))
+        proof.module.d.comb += port.addr.eq(Mux(place >= places, place - places, place))
         stored.append(Signal.like(port.data.as_value(), name=f"stored{ahead}"))
         proof.module.d.comb += stored[-1].eq(port.data)
     return stored
@@ -125,9 +169,14 @@ def stored_vectors(proof: Proof, queue: VectorQueue) -> list[Any]:
 
 def claim_level(proof: Proof, queue: VectorQueue, count: Any) -> None:
     """Claim that level and places of a queue agree with the number of vectors in it."""
-    filled = queue.oldest + count
-    newest = Mux(filled >= queue.places, filled - queue.places, filled)
     proof.claim("the level counts the vectors", queue.level == count)
     proof.claim("there is a vector if there is one", queue.valid == (count != 0))
-    proof.claim("the next place lies behind the last vector", queue.newest == newest)
-    proof.claim("the places are the memory's", (queue.oldest < queue.places))
+    claim_places(proof, queue, count, queue.places)
+
+
+def claim_places(proof: Proof, queue: VectorQueue | DeepQueue, count: Any, places: int) -> None:
+    """Claim that the pointers of a queue's memory agree with the number of items in it."""
+    filled = queue.oldest + count
+    newest = Mux(filled >= places, filled - places, filled)
+    proof.claim("the next place lies behind the last one", queue.newest == newest)
+    proof.claim("the places are the memory's", (queue.oldest < places) & (count <= places))

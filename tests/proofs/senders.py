@@ -28,7 +28,7 @@ class Rows:
 
     def __init__(self, proof: Proof, sender: Any) -> None:
         m, core, queue = proof.module, sender.core, sender.queue
-        stored = stored_vectors(proof, queue)
+        stored = stored_vectors(proof, queue, queue.places)
         m.submodules.sender = sender
         vector = sender.vector.as_value()
         m.d.comb += [
@@ -86,7 +86,7 @@ def spike_encoder(core: Core) -> Proof:
     m = proof.module
     encoder = SpikeEncoder(core, vector_places(core))
     queue, vector = encoder.queue, encoder.vector
-    stored = stored_vectors(proof, queue)
+    stored = stored_vectors(proof, queue, queue.places)
     m.submodules.sender = encoder
     bits = vector.as_value()
     m.d.comb += [
