@@ -32,7 +32,8 @@ class BankArray(wiring.Component):
 
     Members
     -------
-    before, apply : In, operations from the synapse engine
+    earlier, apply : In, operations from the synapse engine; the one in `earlier` is in `apply` two
+        cycles later
     weights : In(lanes * product_bits), bank by bank, lane 0 lowest
     sums : Out(fire_lanes * sum_bits), the row of the operation that was in `apply` a cycle ago
     """
@@ -47,7 +48,7 @@ class BankArray(wiring.Component):
         self.written = Signal(core.banks * self.width)
         super().__init__(
             {
-                "before": In(operation_layout(core)),
+                "earlier": In(operation_layout(core)),
                 "apply": In(operation_layout(core)),
                 "weights": In(core.lanes * product_bits(core)),
                 "sums": Out(core.fire_lanes * core.sum_bits),
@@ -68,7 +69,7 @@ class BankArray(wiring.Component):
         taken = (self.apply.kind != Kind.NONE) & ~adding
         clearing = taken & (self.apply.part == core.parts - 1)
         enables = self.target.enables(self.apply.target)
-        words = self.target.words(self.before.target, self.before.group)
+        words = self.target.words(self.earlier.target, self.earlier.group)
         bits = core.grid.channels * product_bits(core)
         read = []
         for bank, (enable, word) in enumerate(zip(enables, words, strict=True)):
@@ -113,24 +114,20 @@ class BankArray(wiring.Component):
         m.submodules[f"sum_memory{bank}"] = store = memory.Memory(
             shape=unsigned(self.width), depth=core.bank_depth, init=[]
         )
+        # Between memory and adder stands a register, so that neither waits for the other. It takes
+        # what is being written, where that is the same word: events that follow on each other reach
+        # the same neurons.
         write = store.write_port()
-        held = Signal.like(write.addr)
-        m.d.sync += held.eq(word)
+        before, held, same = Signal.like(write.addr), Signal.like(write.addr), Signal()
+        m.d.sync += [before.eq(word), held.eq(before), same.eq(word == before)]
         if core.bank_depth <= DISTRIBUTED_DEPTH:
-            # Read in the cycle in which it is written.
             read = store.read_port(domain="comb")
-            m.d.comb += read.addr.eq(held)
+            m.d.comb += read.addr.eq(before)
         else:
-            # Events that follow on each other reach the same neurons: a word that is being written
-            # is passed on.
             read = store.read_port(transparent_for=(write,))
             m.d.comb += read.addr.eq(word)
-        m.d.comb += [
-            stored.eq(read.data),
-            write.en.eq(enable),
-            write.addr.eq(held),
-            write.data.eq(data),
-        ]
+        m.d.sync += stored.eq(Mux(same & enable, data, read.data))
+        m.d.comb += [write.en.eq(enable), write.addr.eq(held), write.data.eq(data)]
         return stored
 
     def model(self):

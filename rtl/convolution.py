@@ -40,6 +40,10 @@ class ConvolutionEngine(SynapseEngine):
     Members
     -------
     i, release, before, apply, weights : as of `SynapseEngine`
+
+    Attributes
+    ----------
+    earlier : the operation that is in `apply` two cycles later
     """
 
     def __init__(self, core, pause: int, credits: int):
@@ -49,6 +53,7 @@ class ConvolutionEngine(SynapseEngine):
         self.row_visit = Signal(range(along_rows.most_visits))
         self.column_visit = Signal(range(along_columns.most_visits))
         self.located = Signal(operation_layout(core))
+        self.earlier = self.fetch if core.value_bits else self.located
         # The position of the fire scan: the bank, as one bit of each, and the words in a bank.
         self.row_bank = Signal(core.grid.rows, init=1)
         self.column_bank = Signal(core.grid.columns, init=1)

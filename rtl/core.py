@@ -68,7 +68,6 @@ class LayerCore(wiring.Component):
         wiring.connect(m, queue.o, engine.i)
         wiring.connect(m, encoder.o, wiring.flipped(self.o))
         m.d.comb += [
-            lanes.before.eq(engine.before),
             lanes.apply.eq(engine.apply),
             lanes.weights.eq(engine.weights),
             fire.apply.eq(engine.apply),
@@ -77,6 +76,10 @@ class LayerCore(wiring.Component):
             encoder.vector.eq(fire.vector),
             engine.release.eq(encoder.release),
         ]
+        if is_convolution(self.core):
+            m.d.comb += lanes.earlier.eq(engine.earlier)
+        else:
+            m.d.comb += lanes.before.eq(engine.before)
         return m
 
     def model(self):

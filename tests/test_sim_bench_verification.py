@@ -26,14 +26,18 @@ def test_network_of_the_zoo_is_verified_and_written_down(tmp_path: Path) -> None
     text = page.read_text()
     assert "## Verification" in text
     assert "| digits | 8 | 8 | 2 |" in text
-    assert f"spikeloom bench verification --samples 2 --network digits --write {page}" in text
+    assert (
+        f"spikeloom bench verification --samples 2 --map-samples 3 --network digits --write {page}"
+        in text
+    )
 
 
-def test_network_that_the_accelerator_does_not_take_is_refused() -> None:
-    with pytest.raises(SpikeloomError, match="no network 'stbp-mnist-cnn' in the zoo that the"):
-        run("--network", "stbp-mnist-cnn")
+def test_network_that_the_zoo_does_not_have_is_refused() -> None:
+    with pytest.raises(SpikeloomError, match="no network 'lenet' in the zoo; there are digits"):
+        run("--network", "lenet")
 
 
-def test_no_samples_are_refused() -> None:
-    with pytest.raises(SpikeloomError, match="--samples is 0; wanted >= 1"):
-        run("--samples", "0")
+@pytest.mark.parametrize("option", ["--samples", "--map-samples"])
+def test_no_samples_are_refused(option: str) -> None:
+    with pytest.raises(SpikeloomError, match=f"{option} is 0; wanted >= 1"):
+        run(option, "0")

@@ -136,6 +136,11 @@ all banks answer a scan [banks] => fire.membranes
 
 an event that follows at once is lost [points] => lanes.write_data
 @ BankArray._bank
+- Mux(same & enable, data, read.data)
++ read.data
+
+an event that follows two cycles later is lost [groups] => lanes.write_data
+@ BankArray._bank
 - store.read_port(transparent_for=(write,))
 + store.read_port()
 
