@@ -70,6 +70,7 @@ class LayerCore(wiring.Component):
         m.d.comb += [
             lanes.apply.eq(engine.apply),
             lanes.weights.eq(engine.weights),
+            fire.before.eq(engine.before),
             fire.apply.eq(engine.apply),
             fire.sums.eq(lanes.sums),
             encoder.vector_valid.eq(fire.vector_valid),

@@ -55,7 +55,7 @@ class FireUnit(wiring.Component):
 
     Members
     -------
-    apply : In, operations from the synapse engine
+    before, apply : In, operations from the synapse engine
     sums : In(fire_lanes * sum_bits), of the operation that was in `apply` a cycle ago
     vector_valid : Out(1), `vector` holds a row
     vector : Out, see `vector_layout`
@@ -84,6 +84,7 @@ class FireUnit(wiring.Component):
             self.written_spent = Signal.like(self.spent)
         super().__init__(
             {
+                "before": In(operation),
                 "apply": In(operation),
                 "sums": In(core.fire_lanes * core.sum_bits),
                 "vector_valid": Out(1),
@@ -148,8 +149,8 @@ class FireUnit(wiring.Component):
         if self.single_spike:
             kept.append(("spent", self.spent, self.written_spent))
         for name, read, written in kept:
-            rows = StateRows(name, core.rows, len(read))
-            word = rows.build(m, self.apply.row, writing, self.written.row, written)
+            rows = StateRows(name, core, len(read))
+            word = rows.build(m, self.before, self.apply, writing, self.written.row, written)
             m.d.comb += read.eq(word)
 
     def _integrate(self, m):
@@ -176,9 +177,10 @@ class FireUnit(wiring.Component):
             return signed_lanes(self.sums, core.fire_lanes)
         first = self.integrate.window_start
         kept, taken = Signal.like(self.sums), Signal.like(self.sums)
-        word = StateRows("constant", core.rows, len(self.sums)).build(
+        word = StateRows("constant", core, len(self.sums)).build(
             m,
-            self.apply.row,
+            self.before,
+            self.apply,
             (self.integrate.kind == Kind.FIRE) & first,
             self.integrate.row,
             self.sums,

@@ -3,6 +3,7 @@
 from amaranth import Signal, unsigned
 from amaranth.lib import memory
 
+from spikeloom.compiler.cores import DISTRIBUTED_DEPTH
 from spikeloom.compiler.fixed import signed_bits, signed_range
 
 
@@ -16,22 +17,38 @@ def state_bits(core, decay, biased: bool) -> int:
     return max(2, signed_bits(int(low.min()), int(high.max())))
 
 
+def are_deep(core) -> bool:
+    """Whether states lie in block RAM, which answers late in a cycle.
+
+    They are then read one cycle earlier, into a register; so many rows lie between two visits of
+    one that what was written of it is there all the same.
+    """
+    return core.rows > DISTRIBUTED_DEPTH
+
+
 class StateRows:
     """States of the neurons by row: a memory, or registers where there is one row.
 
     Parameters
     ----------
     name : of the memory
-    rows, bits : words and their width
+    core : Core
+    bits : width of a word
     """
 
-    def __init__(self, name: str, rows: int, bits: int):
+    def __init__(self, name: str, core, bits: int):
         self.name = name
-        self.rows = rows
+        self.rows = core.rows
+        self.deep = are_deep(core)
         self.bits = bits
 
-    def build(self, m, read_row, write_enable, write_row, write_data):
-        """Gives the word of the row that was `read_row` a cycle ago."""
+    def build(self, m, before, apply, write_enable, write_row, write_data):
+        """Gives the word of the row whose operation was in `apply` a cycle ago.
+
+        Parameters
+        ----------
+        before, apply : operations; the one in `before` is in `apply` a cycle later
+        """
         if self.rows == 1:
             word = Signal(self.bits, name=self.name)
             with m.If(write_enable):
@@ -42,9 +59,14 @@ class StateRows:
         )
         read, write = store.read_port(), store.write_port()
         m.d.comb += [
-            read.addr.eq(read_row),
+            read.addr.eq(before.row if self.deep else apply.row),
             write.en.eq(write_enable),
             write.addr.eq(write_row),
             write.data.eq(write_data),
         ]
-        return read.data
+        if not self.deep:
+            return read.data
+        # Without a reset, so that the register can be the one that the block RAM has itself.
+        word = Signal(self.bits, name=f"{self.name}_read", reset_less=True)
+        m.d.sync += word.eq(read.data)
+        return word
