@@ -122,6 +122,11 @@ class ConvolutionCore(Core):
         return self.shape_in[0] * words * self.groups_visited
 
     @property
+    def weight_memories(self) -> int:
+        """Memories that the weights of the lanes are divided among."""
+        return 1
+
+    @property
     def banks(self) -> int:
         """Number of banks of sums."""
         return self.grid.rows * self.grid.columns

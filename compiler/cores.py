@@ -16,6 +16,9 @@ Sends = Literal["spikes", "final_membrane", "maximum_membrane"]
 # which would stay empty.
 DISTRIBUTED_DEPTH = 32
 
+# Where a block RAM has so many words, its width is that of these weights.
+DEEP, NARROW = 2048, (2, 4)
+
 
 @dataclass(frozen=True, eq=False)
 class Core:
@@ -155,6 +158,15 @@ class Core:
     def weight_words(self) -> int:
         """Words of the weight memory."""
         return self.inputs * self.groups
+
+    @property
+    def weight_memories(self) -> int:
+        """Memories that the weights of the lanes are divided among.
+
+        A block RAM that is deep enough is as narrow as a lane: then each lane has its own, as tools
+        would make them wider and choose between more of them.
+        """
+        return self.lanes if self.weight_words > DEEP and self.weight_bits in NARROW else 1
 
     @property
     def banks(self) -> int:

@@ -96,8 +96,8 @@ def _bank_luts(core: Core) -> float:
 
 def _memories(core: Core, budget: Budget) -> list[_Memory]:
     """Of weights, of sums of more than one group, of states of more than one row, of events."""
-    width = core.lanes * core.weight_bits
-    memories = [_block_memory(core.weight_words, width, budget)]
+    width = core.lanes * core.weight_bits // core.weight_memories
+    memories = [_block_memory(core.weight_words, width, budget)] * core.weight_memories
     if isinstance(core, ConvolutionCore) and core.weight_words <= DISTRIBUTED_DEPTH:
         memories = [_Memory(0, LUTS_PER_ROM_BIT * width)]
     if core.bank_depth > 1:

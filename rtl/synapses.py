@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from amaranth import Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import enum, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -170,18 +170,21 @@ class SynapseEngine(wiring.Component):
     def _read_weights(self, m, issued):
         """Take operations and weights through the stages of the pipeline."""
         core = self.core
-        m.submodules.weight_memory = weight_memory = memory.Memory(
-            shape=unsigned(core.lanes * core.weight_bits),
-            depth=core.inputs * core.groups,
-            init=weight_words(core),
-        )
-        read = weight_memory.read_port()
-        m.d.comb += [
-            read.en.eq(issued.kind == Kind.ADD),
-            read.addr.eq(self.i.p.address * core.groups + self.group),
-        ]
+        parts = core.weight_memories
+        width = core.lanes * core.weight_bits // parts
+        data = []
+        for part in range(parts):
+            words = (word >> (part * width) & ((1 << width) - 1) for word in weight_words(core))
+            store = memory.Memory(shape=unsigned(width), depth=core.weight_words, init=words)
+            m.submodules[f"weight_memory{part}"] = store
+            read = store.read_port()
+            m.d.comb += [
+                read.en.eq(issued.kind == Kind.ADD),
+                read.addr.eq(self.i.p.address * core.groups + self.group),
+            ]
+            data.append(read.data)
         m.d.sync += self.fetch.eq(issued)
-        self._weigh(m, read.data, self.i.p.value if core.value_bits else None)
+        self._weigh(m, Cat(data), self.i.p.value if core.value_bits else None)
 
     def _weigh(self, m, data, value):
         """Take the weights from their memory to `apply`, times the value where events have one.

@@ -54,14 +54,14 @@ CASES = (
         "stbp-mnist-mlp128",
         "smallest",
         weight_bits=4,
-        lanes=(("hidden1", 9), ("output", 1)),
+        lanes=(("hidden1", 5), ("output", 1)),
         fire_lanes=(("hidden1", 1),),
     ),
     Case(
         "stbp-mnist-256",
         "small",
         weight_bits=4,
-        lanes=(("hidden1", 9), ("output", 1)),
+        lanes=(("hidden1", 8), ("output", 1)),
         fire_lanes=(("hidden1", 1),),
     ),
     Case(

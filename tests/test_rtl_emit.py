@@ -120,7 +120,7 @@ def test_verilog_holds_the_words_of_the_images(program, verilog):
     for core in program.cores:
         module = verilog[False].split(f"module \\accelerator.{core.name}.engine ")[1]
         body = module.split("endmodule")[0]
-        words = re.findall(r"weight_memory\[(\d+)\] = \d+'h([0-9a-f]+);", body)
+        words = re.findall(r"weight_memory0\[(\d+)\] = \d+'h([0-9a-f]+);", body)
         held = {int(index): int(word, 16) for index, word in words}
         assert held == dict(enumerate(weight_words(core)))
 
