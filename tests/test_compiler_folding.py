@@ -145,9 +145,9 @@ def test_estimated_cycles_come_near_those_of_the_cycle_model(density: float) -> 
 @pytest.mark.parametrize(
     ("name", "bits", "lanes", "fire_lanes", "luts", "blocks"),
     [
-        ("stbp-mnist-mlp128", 8, {}, {"output": 2}, 5_511, 60),
-        ("stbp-mnist-mlp128.4bit", 4, {"hidden1": 9, "output": 1}, {"hidden1": 1}, 1_715, 26),
-        ("stbp-mnist-256.4bit", 4, {"hidden1": 9, "output": 1}, {"hidden1": 1}, 1_467, 10),
+        ("stbp-mnist-mlp128", 8, {}, {"output": 2}, 5_535, 60),
+        ("stbp-mnist-mlp128.4bit", 4, {"hidden1": 5, "output": 1}, {"hidden1": 1}, 1_521, 27),
+        ("stbp-mnist-256.4bit", 4, {"hidden1": 8, "output": 1}, {"hidden1": 1}, 1_332, 10),
     ],
 )
 def test_estimated_sizes_come_near_the_synthesised_ones(
