@@ -74,12 +74,6 @@ class Addresses:
         c, y = np.divmod(rest, row.count)
         return c << channel.start | x << column.start | y << row.start
 
-    def neuron(self, address: int) -> int:
-        """The number of the neuron with an address."""
-        c, x, y = (field.of(address) for field in self.fields)
-        _, column, row = self.fields
-        return (c * row.count + y) * column.count + x
-
     def is_neuron(self, address: int) -> bool:
         """Whether a neuron has the address."""
         return all(field.of(address) < field.count for field in self.fields) and (
