@@ -114,7 +114,8 @@ def test_accelerator_takes_a_network_or_says_what_it_lacks(network: Network) -> 
     refusal = Program(network, {}).refusal
     if refusal is None:
         assert len(map_network(network, {}, {})) == len(network.layers)
-        assert not any(edge.convolution or edge.pooling for edge in network.projections)
+        senders = [edge.pre for edge in network.projections]
+        assert senders == [item.name for item in network.populations[:-1]]
     else:
         assert "accelerator" in refusal and "\n" not in refusal
         with pytest.raises(SpikeloomError, match="accelerator"):

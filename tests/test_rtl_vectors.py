@@ -53,7 +53,10 @@ def test_queue_is_a_list_at_every_clock_edge(places, push, pop):
 
 @pytest.mark.parametrize(
     ("neurons", "lanes", "fire_lanes", "places"),
-    [(7, 7, 7, 2), (7, 7, 4, 8), (12, 4, 2, 8), (9, 1, 1, 16), (16, 1, 1, 16), (90, 1, 1, 64)],
+    [
+        *[(7, 7, 7, 2), (7, 7, 4, 8), (12, 4, 2, 8), (9, 1, 1, 16), (16, 1, 1, 16)],
+        *[(90, 1, 1, 16), (200, 1, 1, 32), (600, 1, 1, 64)],
+    ],
 )
-def test_queue_holds_a_scan_within_limits(neurons, lanes, fire_lanes, places):
+def test_queue_holds_a_short_scan_or_an_eighth_of_a_long_one(neurons, lanes, fire_lanes, places):
     assert vector_places(small_program((5, neurons), lanes, fire_lanes).cores[0]) == places
