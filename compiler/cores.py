@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 
 from spikeloom.compiler.addresses import Addresses
-from spikeloom.compiler.fixed import Decay, IntArray, signed_bits
+from spikeloom.compiler.fixed import Decay, IntArray
 from spikeloom.compiler.ir import FixedNeuron
+from spikeloom.compiler.sources import Source, value_bits
 
 Sends = Literal["spikes", "final_membrane", "maximum_membrane"]
 
@@ -32,36 +33,59 @@ class Core:
 
     Attributes
     ----------
-    lowest, highest : range of an event's value; 0 and 1 for spikes
+    sources : where events come from, at least one; if several, their events meet in an arbiter
+    neurons : number of neurons, without the filling
     constant : whether the events of a window come once and act in every time step
     steps : time steps of a window, T
-    weight : int64 array, shape (neurons, inputs)
-    sum_bits : width of every partial sum of a step's weighted events, in units of the weights
+    weight_bits : width of every source's weights
+    weight_shift : the layer's sums count `sum << weight_shift` units of the membrane
+    sum_bits : width of every partial sum of a step's weighted events
     sends : what leaves the core: its spikes, or the membranes of the last step or of all steps
-    waiting : events that may wait in a memory before the core; 0 for the two places of a queue in
-        registers
     """
 
     name: str
-    inputs: int
-    lowest: int
-    highest: int
+    sources: tuple[Source, ...]
+    neurons: int
     constant: bool
     lanes: int
     fire_lanes: int
     steps: int
-    weight: IntArray
     weight_bits: int
     weight_shift: int
     sum_bits: int
     neuron: FixedNeuron
     sends: Sends = "spikes"
-    waiting: int = 0
 
     @cached_property
-    def neurons(self) -> int:
-        """Number of neurons, without the filling."""
-        return len(self.weight)
+    def inputs(self) -> int:
+        """Number of neurons of all sources together."""
+        return sum(source.inputs for source in self.sources)
+
+    @cached_property
+    def first_inputs(self) -> tuple[int, ...]:
+        """Per source the number of its first neuron, where those of all sources are counted."""
+        sizes = [source.inputs for source in self.sources]
+        return tuple(sum(sizes[:number]) for number in range(len(sizes)))
+
+    def of_source(self, values: IntArray, number: int) -> IntArray:
+        """Of numbers per neuron of all sources, shape (inputs,), those of one source."""
+        first = self.first_inputs[number]
+        return values[first : first + self.sources[number].inputs]
+
+    @property
+    def lowest(self) -> int:
+        """The lowest value that an event may have."""
+        return min(source.lowest for source in self.sources)
+
+    @property
+    def highest(self) -> int:
+        """The highest value that an event may have."""
+        return max(source.highest for source in self.sources)
+
+    @property
+    def largest_shift(self) -> int:
+        """By how much the weights of a source are shifted at most, before they are summed."""
+        return max(source.shift for source in self.sources)
 
     @property
     def channels(self) -> int:
@@ -112,10 +136,14 @@ class Core:
         """From the number of one lane's neuron to that of the next lane in a row."""
         return 1
 
-    @cached_property
-    def addresses_in(self) -> Addresses:
-        """Of the events that come in."""
-        return Addresses((self.inputs,))
+    @property
+    def addresses_joined(self) -> int:
+        """Addresses of the events of all sources together are below this number."""
+        return self.inputs
+
+    def joined(self, number: int, address: int) -> int:
+        """The address of an event of source `number` among those of all sources."""
+        return self.first_inputs[number] + address
 
     @cached_property
     def addresses_out(self) -> Addresses:
@@ -151,7 +179,7 @@ class Core:
     def weight_table(self) -> IntArray:
         """Weights in the order of the memory, shape (inputs * groups, lanes)."""
         full = np.zeros((self.groups * self.lanes, self.inputs), np.int64)
-        full[: self.neurons] = self.weight
+        full[: self.neurons] = np.concatenate([source.weight for source in self.sources], axis=1)
         return np.ascontiguousarray(full.T).reshape(self.inputs * self.groups, self.lanes)
 
     @property
@@ -225,8 +253,3 @@ class Core:
     def weight_memory_bits(self) -> int:
         """Size of the weight memory, filling included."""
         return self.weight_words * self.lanes * self.weight_bits
-
-
-def value_bits(lowest: int, highest: int) -> int:
-    """Width of the value of an event in a range; 0 for spikes, which have none."""
-    return 0 if (lowest, highest) == (0, 1) else signed_bits(lowest, highest)

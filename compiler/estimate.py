@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from spikeloom.compiler.convolution_core import ConvolutionCore
 from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, Core
+from spikeloom.compiler.sources import Source
 
 # Look-up tables, measured on synthesised designs for ECP5: what a lane takes per bit of its sums
 # (the adder and its share of the choice of a row), what a fire lane takes per bit of its membrane
@@ -22,6 +23,8 @@ LUTS_PER_CHOICE = 1.0
 # A convolution has tables of taps and addresses of its own, and a word to choose from each bank.
 LUTS_PER_CONVOLUTION = 400
 LUTS_PER_BANK_BIT = 0.5
+# Where events of several sources meet: two places per source and two for all, and the choice.
+LUTS_PER_EVENT_BIT = 5.0
 # Two tables of 16 words and a choice.
 LUTS_PER_ROM_BIT = 2.0
 
@@ -79,11 +82,21 @@ def _core_luts(core: Core, memories: Sequence[_Memory]) -> float:
     states = len(core.decays) * core.fire_lanes * core.neuron.accumulator_bits
     return (
         LUTS_PER_CORE
+        + _arbiter_luts(core)
         + LUTS_PER_LANE_BIT * core.lanes * core.sum_bits
         + LUTS_PER_FIRE_LANE_BIT * states
         + _bank_luts(core)
         + sum(memory.luts for memory in memories)
     )
+
+
+def _arbiter_luts(core: Core) -> float:
+    """Of the queues of several sources and the choice between them, and of their shifts."""
+    if len(core.sources) == 1:
+        return 0
+    events = sum(_event_bits(source) for source in core.sources)
+    shifted = core.lanes * (core.weight_bits + core.largest_shift) if core.largest_shift else 0
+    return LUTS_PER_EVENT_BIT * events + LUTS_PER_CHOICE * shifted
 
 
 def _bank_luts(core: Core) -> float:
@@ -103,12 +116,20 @@ def _memories(core: Core, budget: Budget) -> list[_Memory]:
     if core.bank_depth > 1:
         width = core.lanes_per_group * core.sum_bits
         memories += [_memory(core.bank_depth, width, budget)] * core.banks
-    if core.waiting:
-        memories.append(_memory(core.waiting, core.addresses_in.count.bit_length() + 2, budget))
+    memories += [
+        _memory(source.waiting, _event_bits(source), budget)
+        for source in core.sources
+        if source.waiting
+    ]
     if core.rows > 1:
         bits = core.neuron.state_bits + core.neuron.current_bits
         memories.append(_memory(core.rows, core.fire_lanes * bits, budget))
     return memories
+
+
+def _event_bits(source: Source) -> int:
+    """Of an event with its two flags."""
+    return max(1, (source.addresses.count - 1).bit_length()) + source.value_bits + 2
 
 
 def _memory(depth: int, width: int, budget: Budget) -> _Memory:

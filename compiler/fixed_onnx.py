@@ -85,13 +85,20 @@ def fixed_model(network: Network) -> onnx.ModelProto:
             outputs,
             graph.initializers,
         ),
-        functions=[fixed_neuron_function()],
+        functions=_functions(graph),
         opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, VERSION)],
         ir_version=IR_VERSION,
         producer_name="spikeloom",
     )
     helper.set_model_props(model, _metadata(network))
     return model
+
+
+def _functions(graph: "_Graph") -> list[onnx.FunctionProto]:
+    """The definitions of the operators that the graph uses."""
+    used = {node.op_type for node in graph.nodes}
+    known = [fixed_neuron_function(recurrent) for recurrent in (False, True)]
+    return [function for function in known if function.name in used]
 
 
 class _Graph:
@@ -133,8 +140,14 @@ def _add_layer(graph: _Graph, network: Network, layer: Population) -> None:
     assert isinstance(neuron, FixedNeuron)
     name = layer.name
     total = graph.constant(f"{name}.bias", neuron.bias)
+    recurrent: list[str] = []
     for edge in network.projections_to(name):
         label = f"{edge.pre}.{name}"
+        if edge.delay:
+            # In the order [inputs, neurons], as integers: runtimes multiply such matrices.
+            weight = edge.weight.T.astype(np.int64) << edge.weight_shift
+            recurrent.append(graph.constant(f"{label}.weight", weight))
+            continue
         sums = _add_projection(graph, network, edge, label)
         total = graph.node("Add", [sums, total], f"{label}.current", f"{label}.add")
     current_decay = neuron.current_decay or Decay(np.zeros_like(neuron.bias), 0)
@@ -149,8 +162,8 @@ def _add_layer(graph: _Graph, network: Network, layer: Population) -> None:
     inputs = [graph.constant(f"{name}.{what}", value) for what, value in parameters.items()]
     graph.nodes.append(
         helper.make_node(
-            "FixedNeuron",
-            [total, *inputs],
+            "FixedRecurrentNeuron" if recurrent else "FixedNeuron",
+            [total, *recurrent, *inputs],
             [spikes_output(name), membranes_output(name)],
             name,
             domain=DOMAIN,

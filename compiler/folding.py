@@ -91,8 +91,8 @@ def pareto_front(
     """
     cores = map_network(network, {}, {})
     options = [
-        [(core, _cost(core, budget, count)) for core in _foldings_of(full)]
-        for full, count in _with_events(network, cores, events)
+        [(core, _cost(core, budget, counts)) for core in _foldings_of(full)]
+        for full, counts in _with_events(network, cores, events)
     ]
     found = [_described(chosen, cost) for chosen, cost in _combine(options, budget)]
     if not found:
@@ -125,7 +125,7 @@ def estimate(
         If the accelerator does not take the network, or not with so many lanes.
     """
     cores = map_network(network, lanes, fire_lanes)
-    costs = [_cost(core, budget, count) for core, count in _with_events(network, cores, events)]
+    costs = [_cost(core, budget, counts) for core, counts in _with_events(network, cores, events)]
     return _described(cores, reduce(_together, costs, _PORTS))
 
 
@@ -136,11 +136,14 @@ def mean_events(trace: Trace) -> dict[str, float]:
 
 def _with_events(
     network: Network, cores: Sequence[Core], events: Mapping[str, float] | None
-) -> Iterator[tuple[Core, float]]:
-    """Each core with the number of events per sample that it receives."""
-    for core, sender in zip(cores, network.populations, strict=False):
-        assumed = network.steps * ASSUMED_DENSITY * sender.size
-        yield core, assumed if events is None else events[sender.name]
+) -> Iterator[tuple[Core, list[float]]]:
+    """Each core with the number of events per sample that it receives from each of its sources."""
+    for core in cores:
+        if events is not None:
+            yield core, [events[source.name] for source in core.sources]
+        else:
+            assumed = network.steps * ASSUMED_DENSITY
+            yield core, [assumed * source.inputs for source in core.sources]
 
 
 def _foldings_of(core: Core) -> Iterator[Core]:
@@ -150,7 +153,7 @@ def _foldings_of(core: Core) -> Iterator[Core]:
     """
     lane_counts = {-(-core.channels // round(2 ** (half / 2))) for half in range(32)}
     if isinstance(core, ConvolutionCore):
-        grids = legal_lanes(core.convolution)
+        grids = legal_lanes(core.convolutions)
         lane_counts |= {count for count in grids if count > core.channels}
     for lanes in sorted(lane_counts):
         wide = min(lanes, core.channels)
@@ -160,9 +163,13 @@ def _foldings_of(core: Core) -> Iterator[Core]:
             yield replace(core, lanes=lanes, fire_lanes=firing)
 
 
-def _cost(core: Core, budget: Budget, events: float) -> _Cost:
-    given = events / core.steps if core.constant else events
-    visits = given * float(core.visits.mean())
+def _cost(core: Core, budget: Budget, events: Sequence[float]) -> _Cost:
+    visits = sum(
+        count * float(core.of_source(core.visits, number).mean())
+        for number, count in enumerate(events)
+    )
+    if core.constant:
+        visits /= core.steps
     cycles = visits + core.steps * (core.rows + CYCLES_PER_STEP)
     return _Cost(cycles, cycles, *core_size(core, budget))
 

@@ -31,6 +31,10 @@ class Interval:
         """Whether both have the same ends."""
         return np.array_equal(self.low, other.low) and np.array_equal(self.high, other.high)
 
+    def shifted(self, bits: int) -> "Interval":
+        """The interval of numbers times `2**bits`."""
+        return Interval(self.low << bits, self.high << bits)
+
     @property
     def bits(self) -> int:
         """Width of a word that holds every neuron's interval."""
@@ -70,6 +74,5 @@ def synaptic_input(network: Network, layer: Population) -> Interval:
     rest = np.zeros(layer.size, np.int64)
     total = Interval(rest, rest)
     for edge in network.projections_to(layer.name):
-        sums = weighted_events(network, edge)
-        total += Interval(sums.low << edge.weight_shift, sums.high << edge.weight_shift)
+        total += weighted_events(network, edge).shifted(edge.weight_shift)
     return total

@@ -119,7 +119,7 @@ class Population:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
-    """A linear map from the spikes of one population to the current of another.
+    """A linear map from the spikes of one population to the current of another, or to its own.
 
     Attributes
     ----------
@@ -142,6 +142,11 @@ class Projection:
     weight_shift: int = 0
     convolution: Convolution | None = None
     pooling: Pooling | None = None
+
+    @property
+    def delay(self) -> int:
+        """Time steps from a spike to its effect: 1 for a population onto itself, else 0."""
+        return int(self.pre == self.post)
 
     @property
     def is_matrix(self) -> bool:
@@ -244,8 +249,8 @@ class Network:
     """A spiking network over a window of `steps` time steps.
 
     `populations` stand in the order in which a time step visits them: the input first, then each
-    population after those that project to it. `encoder` says how the input events are made, as the
-    ONNX file's metadata states it, and `events` what they may be.
+    population after those others that project to it. `encoder` says how the input events are made,
+    as the ONNX file's metadata states it, and `events` what they may be.
     """
 
     name: str

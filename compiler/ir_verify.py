@@ -24,7 +24,9 @@ def verify(network: Network) -> None:
         if item.name in seen:
             raise SpikeloomError(f"two populations are called '{item.name}'")
         for projection in network.projections_to(item.name):
-            if projection.pre not in seen:
+            if projection.delay:
+                _verify_recurrence(item, projection)
+            elif projection.pre not in seen:
                 raise SpikeloomError(
                     f"projection '{projection.source}' comes from '{projection.pre}', "
                     f"which does not stand before '{item.name}'"
@@ -37,7 +39,7 @@ def verify(network: Network) -> None:
                 raise SpikeloomError(f"two projections lead from '{name}' to '{item.name}'")
         if item is not network.input:
             _verify_layer(item)
-            if not network.projections_to(item.name):
+            if all(edge.delay for edge in network.projections_to(item.name)):
                 raise SpikeloomError(f"population '{item.name}' receives no projection")
         seen.add(item.name)
     unknown = [item.post for item in network.projections if item.post not in seen]
@@ -80,6 +82,14 @@ def _verify_weights(item: Projection) -> None:
                 f"projection '{item.source}' has weights in {item.weight.min()} .. "
                 f"{item.weight.max()}, outside {item.weight_bits} bits ({low} .. {high})"
             )
+
+
+def _verify_recurrence(item: Population, projection: Projection) -> None:
+    recurrent = f"projection '{projection.source}' leads from '{item.name}' to itself"
+    if item.neuron is None or not item.neuron.fire:
+        raise SpikeloomError(f"{recurrent}, which never spikes")
+    if not projection.is_matrix:
+        raise SpikeloomError(f"{recurrent} as a convolution or through a pooling; wanted a matrix")
 
 
 def _verify_geometry(network: Network, item: Projection) -> None:

@@ -91,9 +91,11 @@ def _integer_type(neuron: FixedNeuron, synaptic: int) -> type[np.signedinteger]:
 
 
 def synaptic_current(network: Network, layer: Layer, fired: dict[str, Spikes]) -> Integers:
-    """Synaptic input plus bias, shape (T, samples, neurons)."""
+    """Synaptic input from the populations before, plus bias; shape (T, samples, neurons)."""
     total = layer.bias
     for edge, weight in zip(layer.edges, layer.weights, strict=True):
+        if edge.delay:
+            continue
         events = fired[edge.pre]
         if network.events.constant and edge.pre == network.input.name:
             events = events[:1]
@@ -140,12 +142,22 @@ class Window:
     saturated: int = 0
 
 
+def _recurrent_current(layer: Layer, spikes: Spikes) -> Integers | None:
+    """What a layer adds to itself a step after these spikes, all of shape (samples, neurons)."""
+    for edge, weight in zip(layer.edges, layer.weights, strict=True):
+        if edge.delay:
+            sums = _weigh(edge, spikes[None], weight)[0].astype(layer.kind)
+            current: Integers = sums << edge.weight_shift
+            return current
+    return None
+
+
 def integrate(layer: Layer, current: Integers, spikes: Spikes) -> Window:
     """Run a layer from rest, and write its spikes.
 
     Parameters
     ----------
-    current : synaptic input plus bias, shape (T, samples, neurons)
+    current : synaptic input from the populations before, plus bias, shape (T, samples, neurons)
     spikes : uint8 array of the same shape, for the result
 
     Raises
@@ -194,7 +206,9 @@ def _advance(
     """
     neuron, threshold = layer.neuron, layer.threshold
     decay, current_decay = layer.decay, layer.current_decay
-    currents = current if current_decay is None else np.empty(current.shape, layer.kind)
+    recurs = any(edge.delay for edge in layer.edges)
+    keeps = recurs or current_decay is not None
+    currents = np.empty(current.shape, layer.kind) if keeps else current
     membranes = np.empty(current.shape, layer.kind)
     fired = spikes.view(np.bool_)
     if not neuron.fire:
@@ -203,9 +217,14 @@ def _advance(
     state = synaptic = np.zeros(shape, layer.kind)
     decayed, after = np.empty(shape, layer.kind), np.empty(shape, layer.kind)
     spent = np.zeros(shape, np.bool_)
+    recurrent: Integers | None = None
     saturated = 0
     # A loop over rows of arrays: to take them by their number costs as much as to compute.
     for added, total, membrane, spike in zip(current, currents, membranes, fired, strict=True):
+        if recurrent is not None:
+            added = np.add(added, recurrent, total)
+        elif recurs:
+            total[...] = added
         if current_decay is not None:
             current_decay(synaptic, decayed)
             np.add(decayed, added, total)
@@ -226,6 +245,8 @@ def _advance(
             held = hold(state, neuron.state_bits)
             saturated += int(np.count_nonzero(held != state))
             state = held
+        if recurs:
+            recurrent = _recurrent_current(layer, spike.view(np.uint8))
     return Window(currents, membranes, saturated)
 
 

@@ -1,5 +1,8 @@
 """Mapping: one core of the accelerator per layer of the network."""
 
+import math
+import operator
+from functools import reduce
 from typing import Any, cast
 
 import numpy as np
@@ -9,8 +12,9 @@ from spikeloom.compiler.cores import Core, Sends
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.geometry import Convolution, Map
 from spikeloom.compiler.intervals import weighted_events
-from spikeloom.compiler.ir import FixedNeuron, Network, Population
+from spikeloom.compiler.ir import FixedNeuron, Network, Population, Projection
 from spikeloom.compiler.readouts import MEMBRANE_READOUTS
+from spikeloom.compiler.sources import MapSource, Source
 
 # Names of the accelerator's other blocks, beside which the layers stand.
 RESERVED = ("input", "readout", "readout_queue", "port")
@@ -26,28 +30,35 @@ DEFAULT_FIRE_LANES = 8
 MOST_WAITING = 1024
 
 
-def convolution_of(network: Network, layer: Population) -> Convolution | None:
-    """The convolution that brings a layer its events; None for a dense layer behind no maps.
+def convolutions_of(network: Network, layer: Population) -> tuple[Convolution, ...]:
+    """The convolutions that bring a layer its events; none for a dense layer behind no maps.
 
-    A dense layer behind feature maps is a convolution whose kernel is as large as these.
+    A dense projection of feature maps is a convolution whose kernel is as large as these; beside
+    one, that of a vector is a convolution of maps of one pixel.
     """
-    edge, *others = network.projections_to(layer.name)
-    if others:
-        return None
-    if edge.convolution is not None:
-        return edge.convolution
-    shape = edge.pooling.result if edge.pooling else network.population(edge.pre).shape
-    if len(shape) != 3:
-        return None
-    return Convolution(shape, layer.size, shape[1:])
+    edges = network.projections_to(layer.name)
+    shapes = [
+        edge.pooling.result if edge.pooling else network.population(edge.pre).shape
+        for edge in edges
+    ]
+    if all(edge.convolution is None for edge in edges) and all(len(each) != 3 for each in shapes):
+        return ()
+    return tuple(
+        edge.convolution or Convolution(_as_maps(shape), layer.size, _as_maps(shape)[1:])
+        for edge, shape in zip(edges, shapes, strict=True)
+    )
+
+
+def _as_maps(shape: tuple[int, ...]) -> Map:
+    return (shape[0], shape[1], shape[2]) if len(shape) == 3 else (math.prod(shape), 1, 1)
 
 
 def default_lanes(network: Network, layer: Population) -> int:
     """One per neuron; of a convolution one per channel and column that an event reaches."""
-    convolution = convolution_of(network, layer)
-    if convolution is None:
+    convolutions = convolutions_of(network, layer)
+    if not convolutions:
         return layer.size
-    return max(count for count, grid in legal_lanes(convolution).items() if grid.rows == 1)
+    return max(count for count, grid in legal_lanes(convolutions).items() if grid.rows == 1)
 
 
 def check_lanes(network: Network, lanes: dict[str, int], fire_lanes: dict[str, int]) -> None:
@@ -60,9 +71,9 @@ def check_lanes(network: Network, lanes: dict[str, int], fire_lanes: dict[str, i
                 f"{what} are given for '{unknown[0]}', which is not a layer ({', '.join(layers)})"
             )
     for name, count in lanes.items():
-        convolution = convolution_of(network, layers[name])
-        if convolution is not None:
-            lane_grid(name, convolution, count)
+        convolutions = convolutions_of(network, layers[name])
+        if convolutions:
+            lane_grid(name, convolutions, count)
         elif not 1 <= count <= layers[name].size:
             raise SpikeloomError(
                 f"layer '{name}' has {layers[name].size} neurons, so it takes "
@@ -87,8 +98,8 @@ def check_lanes(network: Network, lanes: dict[str, int], fire_lanes: dict[str, i
 def _lanes_per_group(network: Network, layer: Population, lanes: dict[str, int]) -> int:
     """Neurons that lie in one word of sums: all lanes, or those of a convolution's channels."""
     count = lanes.get(layer.name, default_lanes(network, layer))
-    convolution = convolution_of(network, layer)
-    return count if convolution is None else lane_grid(layer.name, convolution, count).channels
+    convolutions = convolutions_of(network, layer)
+    return lane_grid(layer.name, convolutions, count).channels if convolutions else count
 
 
 def map_network(
@@ -99,8 +110,8 @@ def map_network(
     Raises
     ------
     SpikeloomError
-        If the network has what the accelerator does not have yet: it takes chains of layers. Or if
-        a number of lanes does not fit its layer.
+        If the network has what the accelerator does not have, or if a number of lanes does not
+        fit its layer.
     """
     check_lanes(network, lanes, fire_lanes)
     for layer in network.layers:
@@ -115,10 +126,8 @@ def map_network(
             f"the readout counts up to {MAX_STEPS}"
         )
     _check_readout(network)
-    return tuple(
-        _map_layer(network, pre, layer, lanes, fire_lanes)
-        for pre, layer in zip(network.populations, network.layers, strict=False)
-    )
+    _check_senders(network)
+    return tuple(_map_layer(network, layer, lanes, fire_lanes) for layer in network.layers)
 
 
 def _check_readout(network: Network) -> None:
@@ -135,53 +144,128 @@ def _check_readout(network: Network) -> None:
         )
 
 
+def _check_senders(network: Network) -> None:
+    last = network.layers[-1]
+    for layer in network.layers[:-1]:
+        if not any(edge.pre == layer.name != edge.post for edge in network.projections):
+            raise SpikeloomError(
+                f"layer '{layer.name}' projects onto no other layer, and the accelerator reads out "
+                f"the last layer, '{last.name}'; leave it out"
+            )
+    if network.readout.kind in MEMBRANE_READOUTS and any(
+        edge.delay for edge in network.projections_to(last.name)
+    ):
+        raise SpikeloomError(
+            f"layer '{last.name}' is read out by its membranes and projects onto itself; the "
+            "accelerator sends either membranes or spikes"
+        )
+
+
+def _check_maps(network: Network, layer: Population, convolutions: tuple[Convolution, ...]) -> None:
+    """Feature maps must come from convolutions, and all of a layer's from the same shape."""
+    maps = _as_maps(layer.shape)
+    edges = network.projections_to(layer.name)
+    results = [each.result for each in convolutions] or [(layer.size, 1, 1)] * len(edges)
+    for edge, result in zip(edges, results, strict=True):
+        if result != maps:
+            raise SpikeloomError(
+                f"layer '{layer.name}' has feature maps of shape {layer.shape} and receives the "
+                f"dense projection '{edge.source}'; the accelerator takes convolutions there"
+            )
+
+
 def _map_layer(
-    network: Network,
-    pre: Population,
-    layer: Population,
-    lanes: dict[str, int],
-    fire_lanes: dict[str, int],
+    network: Network, layer: Population, lanes: dict[str, int], fire_lanes: dict[str, int]
 ) -> Core:
     edges = network.projections_to(layer.name)
-    if len(edges) != 1 or edges[0].pre != pre.name:
-        sources = ", ".join(f"'{edge.pre}'" for edge in edges)
+    convolutions = convolutions_of(network, layer)
+    _check_maps(network, layer, convolutions)
+    constant = network.events.constant and edges[0].pre == network.input.name
+    if constant and len(edges) > 1:
         raise SpikeloomError(
-            f"layer '{layer.name}' receives projections from {sources}; "
-            f"the accelerator takes a chain of layers, here one from '{pre.name}'"
+            f"layer '{layer.name}' receives the constant input and other events; the pass "
+            "repeat_constant_input gives the accelerator the input in every time step"
         )
-    edge = edges[0]
     assert isinstance(layer.neuron, FixedNeuron)
-    events = network.events
-    from_input = pre is network.input
     read_out = layer is network.layers[-1] and network.readout.kind in MEMBRANE_READOUTS
     side_by_side = _lanes_per_group(network, layer, lanes)
     # Membranes leave one by one, so that more lanes would only wait.
     firing = 1 if read_out else fire_lanes.get(layer.name, min(side_by_side, DEFAULT_FIRE_LANES))
+    shift = min(edge.weight_shift for edge in edges)
+    sums = [weighted_events(network, edge).shifted(edge.weight_shift - shift) for edge in edges]
     common: dict[str, Any] = {
         "name": layer.name,
-        "inputs": pre.size,
-        "lowest": events.lowest if from_input else 0,
-        "highest": events.highest if from_input else 1,
-        "constant": from_input and events.constant,
+        "neurons": layer.size,
+        "constant": constant,
         "lanes": lanes.get(layer.name, default_lanes(network, layer)),
         "fire_lanes": firing,
         "steps": network.steps,
-        "weight": edge.weight.astype(np.int64),
-        "weight_bits": edge.weight_bits,
-        "weight_shift": edge.weight_shift,
-        "sum_bits": max(2, weighted_events(network, edge).bits),
+        "weight_bits": max(edge.weight_bits for edge in edges),
+        "weight_shift": shift,
+        "sum_bits": max(2, reduce(operator.add, sums).bits),
         "neuron": layer.neuron,
         "sends": cast(Sends, network.readout.kind) if read_out else "spikes",
     }
-    convolution = convolution_of(network, layer)
-    if convolution is None:
-        return Core(**common)
-    common["weight"] = common["weight"].reshape(convolution.weight_shape)
-    return ConvolutionCore(
-        **common,
-        convolution=convolution,
-        shape_in=cast(Map, pre.shape),
-        pooling=edge.pooling.size if edge.pooling else 1,
-        shape=convolution.result,
-        waiting=0 if from_input else min(1 << (pre.size // 2).bit_length(), MOST_WAITING),
-    )
+    sources = [_source(network, edge, shift) for edge in edges]
+    if not convolutions:
+        return Core(sources=tuple(Source(**source) for source in sources), **common)
+    maps = []
+    for edge, source, each in zip(edges, sources, convolutions, strict=True):
+        source["weight"] = source["weight"].reshape(each.weight_shape)
+        pooling = edge.pooling.size if edge.pooling else 1
+        maps.append(MapSource(**source, convolution=each, pooling=pooling))
+    return ConvolutionCore(sources=tuple(maps), **common, shape=convolutions[0].result)
+
+
+def _source(network: Network, edge: Projection, shift: int) -> dict[str, Any]:
+    """What a core knows of a population that projects onto it."""
+    pre, events = network.population(edge.pre), network.events
+    from_input = pre is network.input
+    return {
+        "name": edge.pre,
+        "shape": pre.shape,
+        "lowest": events.lowest if from_input else 0,
+        "highest": events.highest if from_input else 1,
+        "weight": edge.weight.astype(np.int64),
+        "shift": edge.weight_shift - shift,
+        "delay": edge.delay,
+        "waiting": _waiting(network, edge),
+    }
+
+
+def _waiting(network: Network, edge: Projection) -> int:
+    """Events of a projection that may wait in a memory before the core.
+
+    Of a layer's own, all that it sends in a time step: none of them is taken before the scan that
+    sends them is over. Of those that have overtaken others, as many as come while the others are
+    on their way. Behind feature maps, a burst.
+    """
+    pre = network.population(edge.pre)
+    if edge.delay:
+        return pre.size + 1
+    detours = _longest_way(network, edge.pre, edge.post) - 1
+    if detours:
+        return _places_for(pre.size * detours)
+    to_maps = network.population(edge.post)
+    if pre is network.input or not convolutions_of(network, to_maps):
+        return 0
+    return _places_for(pre.size)
+
+
+def _places_for(events: int) -> int:
+    """Half of them, rounded up to a power of two; a memory of fewer than two words is none."""
+    return min(max(2, 1 << (events // 2).bit_length()), MOST_WAITING)
+
+
+def _longest_way(network: Network, start: str, end: str) -> int:
+    """Layers on the longest way from one population to another; 0 where there is none."""
+    lengths = {start: 0}
+    for layer in network.layers:
+        befores = [
+            lengths[edge.pre]
+            for edge in network.projections_to(layer.name)
+            if edge.pre in lengths and not edge.delay
+        ]
+        if befores and layer.name != start:
+            lengths[layer.name] = 1 + max(befores)
+    return lengths[end]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from spikeloom.compiler.fixed import Reset
-from spikeloom.compiler.ir import FloatArray, Neuron
+from spikeloom.compiler.ir import FloatArray, Neuron, Population, Projection
 from spikeloom.compiler.onnx_graph import Builder, Meaning, Node, as_current
 from spikeloom.compiler.onnx_layout import Layout, Refusal
 from spikeloom.compiler.onnx_projections import add_layer
@@ -11,7 +11,7 @@ from spikeloom.compiler.onnx_values import Activity, Constant, Silence, Spikes, 
 
 
 def integrate(node: Node, build: Builder) -> Meaning:
-    """`spikeloom::Neuron`: a population of leaky integrate-and-fire neurons."""
+    """`spikeloom::Neuron`, `RecurrentNeuron`: a population of leaky integrate-and-fire neurons."""
     _check_attributes(node)
     value = node.inputs[0]
     if isinstance(value, Constant):
@@ -30,8 +30,9 @@ def integrate(node: Node, build: Builder) -> Meaning:
             f"T = {build.steps}; unfold time first"
         )
     of_step = Layout(axes[1:])
+    is_recurrent = node.proto.op_type == "RecurrentNeuron"
     parameters = {}
-    for position, what in enumerate(("alpha", "beta", "threshold"), start=1):
+    for position, what in enumerate(("alpha", "beta", "threshold"), start=1 + is_recurrent):
         constant = node.constant(position, f"the {what}")
         label = f"{what} '{constant.origin}'"
         parameters[what] = of_step.per_feature(constant.value, label)
@@ -49,11 +50,30 @@ def integrate(node: Node, build: Builder) -> Meaning:
         single_spike=bool(node.attribute("single_spike", 0)),
     )
     population = add_layer(build, name, current.layout.shape[2:], neuron, node.name, current.terms)
+    if is_recurrent:
+        build.projections.append(_recurrence(node, population, current.layout, fire))
     order = np.arange(population.size)
     spikes: Value = Spikes(name, order, current.layout) if fire else Silence(name)
     membranes = Activity(name, "membranes", order, current.layout)
     kind = "neurons" if fire else "neurons that never fire"
+    kind += " with recurrence" if is_recurrent else ""
     return f"population {name}, {population.size} {kind}", [spikes, membranes]
+
+
+def _recurrence(node: Node, population: Population, layout: Layout, fire: bool) -> Projection:
+    """The projection of a population onto itself."""
+    if not fire:
+        raise Refusal("it is recurrent but never fires (fire = 0); wanted spikeloom::Neuron")
+    constant = node.constant(1, "the recurrent weight")
+    size = population.size
+    if len(layout.shape) != 3 or constant.value.shape != (size, size):
+        raise Refusal(
+            f"recurrent weight '{constant.origin}' has the shape {constant.value.shape} for a "
+            f"current of shape {layout.shape}; wanted [T, N, neurons] and (neurons, neurons)"
+        )
+    # The file's weights are [from, to], as MatMul takes them.
+    weight = np.asarray(constant.value.T, np.float64)
+    return Projection(population.name, population.name, weight, constant.origin)
 
 
 def _check_attributes(node: Node) -> None:

@@ -12,7 +12,7 @@ from spikeloom.compiler.onnx_moves import cast, expand, move, pass_through, shap
 from spikeloom.compiler.onnx_neurons import integrate
 from spikeloom.compiler.onnx_readouts import choose, reduce, take
 from spikeloom.compiler.onnx_values import Constant
-from spikeloom.compiler.operator import DOMAIN
+from spikeloom.compiler.operator import DOMAIN, NEURONS
 
 _HANDLERS: dict[str, Callable[[Node, Builder], Meaning]] = {
     "MatMul": project,
@@ -89,9 +89,10 @@ def lower_node(node: Node, build: Builder) -> Meaning:
     """
     proto = node.proto
     if proto.domain == DOMAIN:
-        if proto.op_type == "Neuron":
+        if proto.op_type in NEURONS:
             return integrate(node, build)
-        raise Refusal(f"domain '{DOMAIN}' has no operator '{proto.op_type}'; wanted Neuron")
+        wanted = " or ".join(NEURONS)
+        raise Refusal(f"domain '{DOMAIN}' has no operator '{proto.op_type}'; wanted {wanted}")
     reason = unsupported(proto)
     if reason is not None:
         raise Refusal(reason)

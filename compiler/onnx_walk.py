@@ -27,8 +27,6 @@ from spikeloom.compiler.operator import DOMAIN, VERSION, neuron_function
 
 ENCODER_KEY = "spikeloom.encoder"
 
-NEURON = (DOMAIN, "Neuron")
-
 
 class Walk:
     """One walk through a graph with the batch bound to a number."""
@@ -104,13 +102,18 @@ class Walk:
                     "opset",
                     f"version {item.version} of the operators; this Spikeloom knows {VERSION}",
                 )
-        label = f"{DOMAIN}::Neuron"
-        found = [item for item in self.model.functions if (item.domain, item.name) == NEURON]
+        for definition in (neuron_function(recurrent) for recurrent in (False, True)):
+            self._check_definition(definition)
+
+    def _check_definition(self, definition: onnx.FunctionProto) -> None:
+        operator = DOMAIN, definition.name
+        label = "::".join(operator)
+        found = [item for item in self.model.functions if (item.domain, item.name) == operator]
         if not found and any(
-            (item.domain, item.op_type) == NEURON for item in self.model.graph.node
+            (item.domain, item.op_type) == operator for item in self.model.graph.node
         ):
             self._refuse(label, "function", "the file uses it but does not define it")
-        if found and _fingerprint(found[0]) != _fingerprint(neuron_function()):
+        if found and _fingerprint(found[0]) != _fingerprint(definition):
             self._refuse(
                 label,
                 "function",

@@ -5,6 +5,8 @@ stored in the same file, with a `Scan` over time inside, so that any ONNX runtim
 without a plug-in. `docs/onnx-operators.md` is the specification for people.
 """
 
+from string import Template
+
 import onnx
 import onnx.parser
 
@@ -13,11 +15,15 @@ VERSION = 1
 OPSET = 21
 IR_VERSION = 10
 
-# Membranes are `[T, N, ...]`; the parameters broadcast to the shape of one time step.
+NEURONS = ("Neuron", "RecurrentNeuron")
+"""The operators of a trained network; `Fixed` before them gives those of a fixed one."""
+
+# Membranes are `[T, N, ...]`; the parameters broadcast to the shape of one time step. The places to
+# fill in are those where neurons with recurrence differ from those without.
 _NEURON = """
 <domain: "spikeloom", opset_import: ["" : 21]>
-Neuron <reset: string = "zero", compare: string = ">", fire: int = 1, single_spike: int = 0>
-(current, alpha, beta, threshold) => (spikes, membranes)
+${name} <reset: string = "zero", compare: string = ">", fire: int = 1, single_spike: int = 0>
+(current, ${weight}alpha, beta, threshold) => (spikes, membranes)
 {
   reset = Constant <value_string: string = @reset> ()
   reset_zero = Constant <value_string: string = "zero"> ()
@@ -36,11 +42,11 @@ Neuron <reset: string = "zero", compare: string = ">", fire: int = 1, single_spi
   first = Constant <value_int: int = 0> ()
   first_current = Gather <axis: int = 0> (current, first)
   rest = Sub (first_current, first_current)
-  last_synaptic, last_membrane, last_fired, spikes, membranes = Scan <
+  last_synaptic, last_membrane, last_fired, ${last}spikes, membranes = Scan <
     num_scan_inputs: int = 1,
-    body: graph = step (synaptic, membrane, fired, input) =>
-        (next_synaptic, next_membrane, next_fired, spike, potential) {
-      decayed_synaptic = Mul (synaptic, alpha)
+    body: graph = step (synaptic, membrane, fired, ${given}) =>
+        (next_synaptic, next_membrane, next_fired, ${kept}spike, potential) {
+${recur}      decayed_synaptic = Mul (synaptic, alpha)
       next_synaptic = Add (decayed_synaptic, input)
       decayed_membrane = Mul (membrane, beta)
       potential = Add (decayed_membrane, next_synaptic)
@@ -53,14 +59,14 @@ Neuron <reset: string = "zero", compare: string = ">", fire: int = 1, single_spi
       spent = Mul (fired, single)
       suppressed = Mul (candidate, spent)
       spike = Sub (candidate, suppressed)
-      next_fired = Add (fired, spike)
+${keep}      next_fired = Add (fired, spike)
       whole = Mul (potential, to_zero)
       step_down = Mul (threshold, to_subtract)
       amount = Add (whole, step_down)
       drop = Mul (spike, amount)
       next_membrane = Sub (potential, drop)
     }
-  > (rest, rest, rest, current)
+  > (rest, rest, rest, ${rest}current)
 }
 """
 
@@ -71,8 +77,8 @@ Neuron <reset: string = "zero", compare: string = ">", fire: int = 1, single_spi
 # the same.
 _FIXED_NEURON = """
 <domain: "spikeloom", opset_import: ["" : 21]>
-FixedNeuron <reset: string = "zero", fire: int = 1, single_spike: int = 0>
-(current, current_multiplier, current_divisor, current_half, current_low, current_high,
+Fixed${name} <reset: string = "zero", fire: int = 1, single_spike: int = 0>
+(current, ${weight}current_multiplier, current_divisor, current_half, current_low, current_high,
  multiplier, divisor, half, low, high, threshold) => (spikes, membranes)
 {
   reset = Constant <value_string: string = @reset> ()
@@ -87,11 +93,11 @@ FixedNeuron <reset: string = "zero", fire: int = 1, single_spike: int = 0>
   first = Constant <value_int: int = 0> ()
   first_current = Gather <axis: int = 0> (current, first)
   rest = Sub (first_current, first_current)
-  last_synaptic, last_membrane, last_fired, spikes, membranes = Scan <
+  last_synaptic, last_membrane, last_fired, ${last}spikes, membranes = Scan <
     num_scan_inputs: int = 1,
-    body: graph = step (synaptic, membrane, fired, input) =>
-        (next_synaptic, next_membrane, next_fired, spike, potential) {
-      current_product = Mul (synaptic, current_multiplier)
+    body: graph = step (synaptic, membrane, fired, ${given}) =>
+        (next_synaptic, next_membrane, next_fired, ${kept}spike, potential) {
+${recur}      current_product = Mul (synaptic, current_multiplier)
       current_shifted = Add (current_product, current_half)
       current_remainder = Mod (current_shifted, current_divisor)
       current_exact = Sub (current_shifted, current_remainder)
@@ -111,7 +117,7 @@ FixedNeuron <reset: string = "zero", fire: int = 1, single_spike: int = 0>
       spent = Mul (fired, single)
       suppressed = Mul (candidate, spent)
       spike = Sub (candidate, suppressed)
-      next_fired = Max (fired, spike)
+${keep}      next_fired = Max (fired, spike)
       whole = Mul (potential, to_zero)
       step_down = Mul (threshold, to_subtract)
       amount = Add (whole, step_down)
@@ -120,16 +126,57 @@ FixedNeuron <reset: string = "zero", fire: int = 1, single_spike: int = 0>
       at_least_low = Max (after_reset, low)
       next_membrane = Min (at_least_low, high)
     }
-  > (rest, rest, rest, current)
+  > (rest, rest, rest, ${rest}current)
 }
 """
 
 
-def neuron_function() -> onnx.FunctionProto:
-    """The definition of `spikeloom::Neuron`: the float neuron of a trained network."""
-    return onnx.parser.parse_function(_NEURON)
+_PLAIN = {
+    "name": "Neuron",
+    "weight": "",
+    "given": "input",
+    "kept": "",
+    "recur": "",
+    "keep": "",
+    "last": "",
+    "rest": "",
+}
+
+# The neurons' own spikes, `[N, neurons]`, act a time step later.
+_RECURRENT = {
+    "name": "RecurrentNeuron",
+    "weight": "weight, ",
+    "given": "before, given",
+    "kept": "next_before, ",
+    "recur": """      recurrent = MatMul (before, weight)
+      input = Add (given, recurrent)
+""",
+    "keep": "      next_before = Identity (spike)\n",
+    "last": "last_spikes, ",
+    "rest": "rest, ",
+}
 
 
-def fixed_neuron_function() -> onnx.FunctionProto:
-    """The definition of `spikeloom::FixedNeuron`: the integer neuron of the accelerator."""
-    return onnx.parser.parse_function(_FIXED_NEURON)
+def neuron_function(recurrent: bool = False) -> onnx.FunctionProto:
+    """The definition of `spikeloom::Neuron`, the float neuron of a trained network.
+
+    Parameters
+    ----------
+    recurrent : whether it is that of `spikeloom::RecurrentNeuron`
+    """
+    return _function(_NEURON, recurrent)
+
+
+def fixed_neuron_function(recurrent: bool = False) -> onnx.FunctionProto:
+    """The definition of `spikeloom::FixedNeuron`, the integer neuron of the accelerator.
+
+    Parameters
+    ----------
+    recurrent : whether it is that of `spikeloom::FixedRecurrentNeuron`
+    """
+    return _function(_FIXED_NEURON, recurrent)
+
+
+def _function(template: str, recurrent: bool) -> onnx.FunctionProto:
+    text = Template(template).substitute(_RECURRENT if recurrent else _PLAIN)
+    return onnx.parser.parse_function(text)

@@ -102,7 +102,9 @@ def convert(
         intermediate.metadata_props[INPUT_KEY] = events
     intermediate.metadata_props["spikeloom.steps"] = str(steps)
     model = onnx_ir.to_proto(intermediate)
-    model.functions.append(operator.neuron_function())
+    used = {node.op_type for node in model.graph.node}
+    known = [operator.neuron_function(recurrent) for recurrent in (False, True)]
+    model.functions.extend(function for function in known if function.name in used)
     onnx.checker.check_model(model, full_check=True)
     return model
 

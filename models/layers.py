@@ -1,7 +1,8 @@
 """Layers of neurons as torch modules. Time is axis 0, batch is axis 1.
 
 Linear layers are torch's own (`torch.nn.Linear` on `[T, N, K]`); what stands here is what torch
-does not have. During an ONNX export a layer of neurons becomes one node `spikeloom::Neuron`.
+does not have. During an ONNX export a layer of neurons becomes one node `spikeloom::Neuron`, or
+`spikeloom::RecurrentNeuron`.
 """
 
 from collections.abc import Callable
@@ -94,12 +95,15 @@ class Spiking(nn.Module):
         if self.gain != 1:
             current = current * self.gain
         if torch.onnx.is_in_onnx_export():
-            return _node(current, self)
-        alpha = self.alpha if _keeps_current(self.alpha) else None
-        parameters = Parameters(alpha, self.beta, self.threshold)
+            return _node("Neuron", (current,), self)
         if self.window is not None:
-            return self.window(current, parameters, self.rule)
-        return neuron.unroll(current, parameters, self.rule, self.spike)
+            return self.window(current, self._decays_and_threshold, self.rule)
+        return neuron.unroll(current, self._decays_and_threshold, self.rule, self.spike)
+
+    @property
+    def _decays_and_threshold(self) -> Parameters:
+        alpha = self.alpha if _keeps_current(self.alpha) else None
+        return Parameters(alpha, self.beta, self.threshold)
 
     def extra_repr(self) -> str:
         shown = (f"{name}={_describe(getattr(self, name))}" for name in Parameters._fields)
@@ -128,6 +132,80 @@ class Integrator(Spiking):
     def forward(self, current: Tensor) -> Tensor:
         """Membranes of the window, shape and type of `current`."""
         return self.integrate(current).potentials
+
+
+class Recurrent(Spiking):
+    """A layer of neurons whose spikes reach itself a time step later.
+
+    Takes currents and gives spikes, both `[T, N, neurons]`. In step t the current grows by
+    `weight @ spikes[t - 1]`; in the first one by nothing.
+
+    Parameters
+    ----------
+    neurons : how many, >= 1
+    gain : factor on the current, the recurrent one included
+    beta, threshold, alpha, reset, compare, single_spike, spike : see `Spiking`
+
+    Attributes
+    ----------
+    weight : nn.Parameter, shape (neurons, neurons), [to, from]; drawn as that of `nn.Linear`
+
+    Raises
+    ------
+    SpikeloomError
+        As `Spiking` does; if there is no neuron, or if currents of another shape are given.
+    """
+
+    def __init__(
+        self,
+        neurons: int,
+        beta: Value = 0.5,
+        threshold: Value = 1.0,
+        alpha: Value = 0.0,
+        *,
+        gain: float = 1.0,
+        reset: Reset = "zero",
+        compare: Compare = ">",
+        single_spike: bool = False,
+        spike: SpikeFunction | None = None,
+    ) -> None:
+        super().__init__(
+            beta,
+            threshold,
+            alpha,
+            gain=gain,
+            reset=reset,
+            compare=compare,
+            single_spike=single_spike,
+            spike=spike,
+        )
+        if neurons < 1:
+            raise SpikeloomError(f"a recurrent layer has {neurons} neurons; wanted >= 1")
+        self.neurons = neurons
+        self.weight = nn.Linear(neurons, neurons, bias=False).weight
+
+    def integrate(self, current: Tensor) -> Window:
+        """Spikes and membranes before the reset, each of the shape of `current`."""
+        if current.dim() != 3 or current.shape[2] != self.neurons:
+            raise SpikeloomError(
+                f"a recurrent layer of {self.neurons} neurons got a current of shape "
+                f"{tuple(current.shape)}; wanted [T, N, {self.neurons}]"
+            )
+        weight = self.weight.T
+        if self.gain != 1:
+            current, weight = current * self.gain, weight * self.gain
+        if torch.onnx.is_in_onnx_export():
+            return _node("RecurrentNeuron", (current, weight), self)
+        return neuron.unroll(
+            current,
+            self._decays_and_threshold,
+            self.rule,
+            self.spike,
+            lambda spikes: spikes @ weight,
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.neurons}, {super().extra_repr()}"
 
 
 class SpikeCount(nn.Module):
@@ -173,11 +251,12 @@ def record_spikes(module: nn.Module, spikes: Tensor) -> Recorded:
             handle.remove()
 
 
-def _node(current: Tensor, layer: Spiking) -> Window:
-    rule = layer.rule
+def _node(operator: str, given: tuple[Tensor, ...], layer: Spiking) -> Window:
+    """A layer as one node; given are the current and what comes before the decays."""
+    rule, current = layer.rule, given[0]
     spikes, membranes = torch.onnx.ops.symbolic_multi_out(
-        f"{DOMAIN}::Neuron",
-        (current, layer.alpha, layer.beta, layer.threshold),
+        f"{DOMAIN}::{operator}",
+        (*given, layer.alpha, layer.beta, layer.threshold),
         attrs={
             "reset": rule.reset,
             "compare": rule.compare,

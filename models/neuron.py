@@ -156,7 +156,11 @@ def reset(potential: Tensor, spikes: Tensor, threshold: Tensor, rule: Rule) -> T
 
 
 def unroll(
-    current: Tensor, parameters: Parameters, rule: Rule, spike: SpikeFunction = heaviside
+    current: Tensor,
+    parameters: Parameters,
+    rule: Rule,
+    spike: SpikeFunction = heaviside,
+    feedback: Callable[[Tensor], Tensor] | None = None,
 ) -> Window:
     """Advance neurons from rest through a whole window, one `step` after the other.
 
@@ -164,10 +168,14 @@ def unroll(
     ----------
     current : shape `[T, N, ...]`
     spike : decides the spikes and how gradients pass through them
+    feedback : what the spikes of a step add to the current of the next one, `[N, ...]` both
     """
     state = rest(current[0])
-    spikes, potentials = [], []
+    spikes: list[Tensor] = []
+    potentials: list[Tensor] = []
     for now in current:
+        if feedback is not None and spikes:
+            now = now + feedback(spikes[-1])
         result = step(now, state, parameters, rule, spike)
         state = result.state
         spikes.append(result.spikes)

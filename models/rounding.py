@@ -32,7 +32,7 @@ from spikeloom.compiler.passes.choose_scales import share_unit, to_resolve
 from spikeloom.compiler.passes.quantize import ceil_to_steps, choose_state_bits, round_to_steps
 from spikeloom.models.exact import SPIKES
 from spikeloom.models.fixed_window import FixedDecay, FixedWindow
-from spikeloom.models.layers import Spiking
+from spikeloom.models.layers import Recurrent, Spiking
 from spikeloom.models.spikebp import SpikeBasedWindow
 from spikeloom.models.stateless import AvgPool2d
 from spikeloom.models.tssl import TsslWindow
@@ -84,7 +84,8 @@ class Rounding:
     Raises
     ------
     SpikeloomError
-        If a width is out of range, or no layer with weights feeds a layer of neurons.
+        If a width is out of range, if no layer with weights feeds a layer of neurons, or if a
+        layer is recurrent.
     """
 
     def __init__(
@@ -254,6 +255,11 @@ def _find_groups(network: nn.Module, example: Tensor, step: float) -> list[Group
         elif isinstance(layer, nn.Linear | nn.Conv2d):
             waiting.append(layer)
             gains.append(factor)
+        elif isinstance(layer, Recurrent):
+            raise SpikeloomError(
+                "the weights of a recurrent layer cannot be trained for few bits yet; train them "
+                "in floats, and let 'compile' round them"
+            )
         elif isinstance(layer, Spiking):
             if waiting:
                 behind = tuple(gain * layer.gain for gain in gains)

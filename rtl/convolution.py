@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import memory
 
 from spikeloom.compiler.cores import DISTRIBUTED_DEPTH
@@ -13,6 +13,7 @@ from spikeloom.rtl.synapses import (
     ADD,
     SynapseEngine,
     SynapseEngineModel,
+    is_scaled,
     weight_words,
 )
 from spikeloom.rtl.target import Target
@@ -48,12 +49,13 @@ class ConvolutionEngine(SynapseEngine):
 
     def __init__(self, core, pause: int, credits: int):
         super().__init__(core, pause, credits)
-        along_rows, along_columns = core.axes
         self.target = Target(core)
-        self.row_visit = Signal(range(along_rows.most_visits))
-        self.column_visit = Signal(range(along_columns.most_visits))
+        self.row_visit, self.column_visit = (
+            Signal(range(max(axis.most_visits for axis in axes)))
+            for axes in zip(*core.axes, strict=True)
+        )
         self.located = Signal(operation_layout(core))
-        self.earlier = self.fetch if core.value_bits else self.located
+        self.earlier = self.fetch if is_scaled(core) else self.located
         # The position of the fire scan: the bank, as one bit of each, and the words in a bank.
         self.row_bank = Signal(core.grid.rows, init=1)
         self.column_bank = Signal(core.grid.columns, init=1)
@@ -81,16 +83,27 @@ class ConvolutionEngine(SynapseEngine):
     def _look_up(self, m):
         """What the tables say of the event at the head of the queue."""
         core = self.core
-        _, column_field, row_field = core.addresses_in.fields
+        _, column_field, row_field = core.fields_joined
         address = self.i.p.address
         row_table, column_table = AxisTable(core, 0), AxisTable(core, 1)
         m.submodules.row_table, m.submodules.column_table = row_table.memory, column_table.memory
-        return (
-            row_table.entry(m, address[row_field.start : row_field.end], self.row_visit),
-            column_table.entry(
-                m, address[column_field.start : column_field.end], self.column_visit
-            ),
+        rows, columns = (
+            Cat(address[field.start : field.end], *self._source)
+            for field in (row_field, column_field)
         )
+        return (
+            row_table.entry(m, rows, self.row_visit),
+            column_table.entry(m, columns, self.column_visit),
+        )
+
+    @property
+    def _source(self):
+        """The number of the event's source, where there are several."""
+        return [self.i.p.source] if len(self.core.sources) > 1 else []
+
+    def _by_source(self, numbers):
+        """The number of the event's source among those of all."""
+        return Array(numbers)[self.i.p.source] if len(numbers) > 1 else numbers[0]
 
     def _advance(self, m, issued):
         """Move the counters on; the event is done with after its last operation."""
@@ -99,7 +112,7 @@ class ConvolutionEngine(SynapseEngine):
         scanning = firing | (issued.kind == Kind.CLEAR)
         last_part = self.part == core.parts - 1
         last_step = self.step == core.steps - 1
-        last_visited = self.group == core.groups_visited - 1
+        last_visited = self.group == self._by_source([each - 1 for each in core.groups_visited])
         last_group = (self.group == core.groups - 1) & last_part
         scan_end = scanning & (self.row == core.rows - 1)
         m.d.comb += issued.scan_end.eq(scan_end)
@@ -165,21 +178,26 @@ class ConvolutionEngine(SynapseEngine):
     def _first_group(self, m):
         """The first group of channels that the event reaches."""
         core = self.core
-        firsts = [groups.start for groups in core.channel_groups]
-        if not any(firsts):
+        channel_field = core.fields_joined[0]
+        firsts = {
+            number << channel_field.width | channel: groups.start
+            for number, channels in enumerate(core.channel_groups)
+            for channel, groups in enumerate(channels)
+        }
+        if not any(firsts.values()):
             return 0
-        channel_field = core.addresses_in.fields[0]
         first = Signal(range(core.groups))
-        with m.Switch(self.i.p.address[channel_field.start : channel_field.end]):
-            for channel, start in enumerate(firsts):
-                with m.Case(channel):
+        channel = self.i.p.address[channel_field.start : channel_field.end]
+        with m.Switch(Cat(channel, *self._source)):
+            for case, start in firsts.items():
+                with m.Case(case):
                     m.d.comb += first.eq(start)
         return first
 
     def _read_weights(self, m, issued):
         """Take operations and weights through the stages of the pipeline."""
         core = self.core
-        channel_field = core.addresses_in.fields[0]
+        channel_field = core.fields_joined[0]
         m.submodules.weight_memory = weight_memory = memory.Memory(
             shape=unsigned(core.lanes * core.weight_bits),
             depth=core.weight_words,
@@ -188,8 +206,7 @@ class ConvolutionEngine(SynapseEngine):
             attrs={"rom_style": "logic"} if core.weight_words <= DISTRIBUTED_DEPTH else {},
         )
         read = weight_memory.read_port()
-        along_rows, along_columns = core.axes
-        per_channel = len(along_rows.words) * len(along_columns.words) * core.groups_visited
+        per_channel = self._by_source(core.words_per_channel)
         channel = self.i.p.address[channel_field.start : channel_field.end]
         of_rows, of_columns = Signal.like(read.addr), Signal.like(read.addr)
         m.d.sync += [
@@ -202,11 +219,7 @@ class ConvolutionEngine(SynapseEngine):
             read.en.eq(self.located.kind == Kind.ADD),
             read.addr.eq(of_rows + of_columns),
         ]
-        value = None
-        if core.value_bits:
-            value = Signal(signed(core.value_bits))
-            m.d.sync += value.eq(self.i.p.value)
-        self._weigh(m, read.data, value)
+        self._weigh(m, read.data, 1)
 
     def model(self):
         """The cycle model of this engine."""
@@ -221,7 +234,7 @@ def _next_bank(m, bank, word, pitch):
 
 
 class AxisTable:
-    """The visits along an axis as a memory, by position and number of the visit.
+    """The visits along an axis as a memory, by source, position and number of the visit.
 
     Parameters
     ----------
@@ -230,22 +243,25 @@ class AxisTable:
     """
 
     def __init__(self, core, axis: int):
-        folding: AxisFolding = core.axes[axis]
         target = Target(core)
         part = target.rows if axis == 0 else target.columns
         self.target_bits = target.row_width if axis == 0 else target.column_width
-        others = len(core.axes[1].words) if axis == 0 else 1
-        pitch = others * core.groups_visited
-        self.visit_bits = (folding.most_visits - 1).bit_length()
-        self.word_bits = ((len(folding.words) - 1) * pitch).bit_length()
-        entries = [0] * (len(folding.visits) << self.visit_bits)
-        for position, visits in enumerate(folding.visits):
-            for number, visit in enumerate(visits):
-                entries[position << self.visit_bits | number] = (
-                    part(visit.places)
-                    | (visit.word * pitch) << self.target_bits
-                    | (number == len(visits) - 1) << (self.target_bits + self.word_bits)
-                )
+        foldings: list[AxisFolding] = [axes[axis] for axes in core.axes]
+        self.visit_bits = (max(each.most_visits for each in foldings) - 1).bit_length()
+        position_bits = core.fields_joined[2 if axis == 0 else 1].width
+        words = [_first_words(core, number, axis) for number in range(len(foldings))]
+        self.word_bits = max(map(max, words)).bit_length()
+        depth = len(foldings) << position_bits if len(foldings) > 1 else len(foldings[0].visits)
+        entries = [0] * (depth << self.visit_bits)
+        for source, folding in enumerate(foldings):
+            for position, visits in enumerate(folding.visits):
+                place = (source << position_bits | position) << self.visit_bits
+                for number, visit in enumerate(visits):
+                    entries[place | number] = (
+                        part(visit.places)
+                        | words[source][visit.word] << self.target_bits
+                        | (number == len(visits) - 1) << (self.target_bits + self.word_bits)
+                    )
         self.memory = memory.Memory(
             shape=unsigned(self.target_bits + self.word_bits + 1), depth=len(entries), init=entries
         )
@@ -255,6 +271,16 @@ class AxisTable:
         """What stands in the table."""
         m.d.comb += self.port.addr.eq(Cat(visit[: self.visit_bits], position))
         return AxisEntry(self.port.data, self.target_bits)
+
+
+def _first_words(core, number: int, axis: int) -> list[int]:
+    """What a source's taps along an axis add to the address of the weights, by their number."""
+    along_rows, along_columns = core.axes[number]
+    visited = core.groups_visited[number]
+    if axis == 1:
+        return [word * visited for word in range(len(along_columns.words))]
+    pitch = len(along_columns.words) * visited
+    return [core.first_words[number] + word * pitch for word in range(len(along_rows.words))]
 
 
 class AxisEntry:
@@ -298,7 +324,7 @@ class ConvolutionEngineModel(SynapseEngineModel):
         self.head_visits = ()
         self.counters = self.group, 0, 0
         if self.state == ADD:
-            self.head_visits = self.visits(self.code.address(event))
+            self.head_visits = self.visits(self.code.source(event), self.code.address(event))
             self.counters = self.head_visits[self.visit][2]
 
     def clock(self, event: int, release: int) -> None:
@@ -308,7 +334,7 @@ class ConvolutionEngineModel(SynapseEngineModel):
             return
         operation, row, _ = self.head_visits[self.visit]
         self.wait -= self.wait > 0
-        self.stages = [*self.stages[1:], (operation, row, self.code.value(event))]
+        self.stages = [*self.stages[1:], (operation, row, self._factor(event))]
         self.visit = 0 if self.takes else self.visit + 1
         self.credits += release
 
@@ -332,11 +358,12 @@ class ConvolutionEngineModel(SynapseEngineModel):
             _one_bank(x, column_banks, core.groups, self.target.column_bits),
         )
 
-    def _visits(self, address: int) -> Visits:
+    def _visits(self, source: int, address: int) -> Visits:
         """What an event does."""
         core = self.core
-        channel, x, y = (field.of(address) for field in core.addresses_in.fields)
-        along_rows, along_columns = core.axes
+        channel, x, y = (field.of(address) for field in core.fields_joined)
+        along_rows, along_columns = core.axes[source]
+        visited = core.groups_visited[source]
         found = []
         for row_visit, at_rows in enumerate(along_rows.visits[y]):
             for column_visit, at_columns in enumerate(along_columns.visits[x]):
@@ -345,10 +372,11 @@ class ConvolutionEngineModel(SynapseEngineModel):
                 target = self.target.joined(
                     self.target.rows(at_rows.places), self.target.columns(at_columns.places)
                 )
-                for slot, group in enumerate(core.channel_groups[channel]):
+                word = core.first_words[source] + word * visited
+                for slot, group in enumerate(core.channel_groups[source][channel]):
                     operation = Operation(Kind.ADD.value, group, target=target)
                     counters = slot, row_visit, column_visit
-                    found.append((operation, word * core.groups_visited + slot, counters))
+                    found.append((operation, word + slot, counters))
         return tuple(found)
 
 

@@ -2,24 +2,25 @@
 """One core of the accelerator: a layer of the network."""
 
 from amaranth import Module
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.rtl.arbiter import Arbiter
 from spikeloom.rtl.banks import BankArray
 from spikeloom.rtl.convolution import ConvolutionEngine
 from spikeloom.rtl.encoder import SpikeEncoder
-from spikeloom.rtl.events import event_layout, event_stream
+from spikeloom.rtl.events import event_stream, source_layout
 from spikeloom.rtl.fire import FireUnit, scan_pause
 from spikeloom.rtl.lanes import LaneArray
 from spikeloom.rtl.membranes import MembraneSender
 from spikeloom.rtl.operations import is_convolution
-from spikeloom.rtl.queue import DeepQueue, EventQueue
+from spikeloom.rtl.queue import source_queue
 from spikeloom.rtl.synapses import SynapseEngine
 from spikeloom.rtl.vectors import vector_places
 
 
 class LayerCore(wiring.Component):
-    """Event queue, synapse engine, lanes, fire unit and encoder of one layer.
+    """Event queues, synapse engine, lanes, fire unit and encoder of one layer.
 
     Parameters
     ----------
@@ -28,15 +29,15 @@ class LayerCore(wiring.Component):
 
     Members
     -------
-    i : In(stream) of events of the layer before
+    i0, i1, .. : In(stream) of events of the core's sources, in their order
     o : Out(stream) of events of this layer: its spikes, or its membranes for the readout
     """
 
     def __init__(self, core, places: int | None = None):
         self.core = core
         places = vector_places(core) if places is None else places
-        layout = event_layout(core.addresses_in.count, core.value_bits)
-        self.queue = DeepQueue(layout, core.waiting) if core.waiting else EventQueue(layout)
+        several = len(core.sources) > 1
+        self.queue = Arbiter(core) if several else source_queue(core.sources[0])
         engine, lanes = SynapseEngine, LaneArray
         if is_convolution(core):
             engine, lanes = ConvolutionEngine, BankArray
@@ -45,12 +46,17 @@ class LayerCore(wiring.Component):
         self.fire = FireUnit(core)
         sender = SpikeEncoder if core.sends == "spikes" else MembraneSender
         self.encoder = sender(core, places)
-        super().__init__(
-            {
-                "i": In(event_stream(core.addresses_in.count, core.value_bits)),
-                "o": Out(event_stream(core.addresses_out.count, core.value_sent_bits)),
-            }
-        )
+        inputs = {
+            f"i{number}": In(stream.Signature(source_layout(source)))
+            for number, source in enumerate(core.sources)
+        }
+        sent = event_stream(core.addresses_out.count, core.value_sent_bits)
+        super().__init__(inputs | {"o": Out(sent)})
+
+    @property
+    def inputs(self):
+        """The streams of the sources, in their order."""
+        return [getattr(self, f"i{number}") for number in range(len(self.core.sources))]
 
     def probes(self):
         """All probes, in the order of the pipeline."""
@@ -64,7 +70,11 @@ class LayerCore(wiring.Component):
         m.submodules.lanes = lanes = self.lanes
         m.submodules.fire = fire = self.fire
         m.submodules.encoder = encoder = self.encoder
-        wiring.connect(m, wiring.flipped(self.i), queue.i)
+        if isinstance(queue, Arbiter):
+            for number, given in enumerate(self.inputs):
+                wiring.connect(m, wiring.flipped(given), getattr(queue, f"i{number}"))
+        else:
+            wiring.connect(m, wiring.flipped(self.i0), queue.i)
         wiring.connect(m, queue.o, engine.i)
         wiring.connect(m, encoder.o, wiring.flipped(self.o))
         m.d.comb += [
@@ -97,6 +107,9 @@ class LayerCoreModel:
     def __init__(self, core: LayerCore):
         self.name = core.core.name
         self.queue = core.queue.model()
+        self.queues = getattr(self.queue, "queues", [self.queue])
+        self.pushed: list[int | None] = [None] * len(self.queues)
+        self.given = False
         self.engine = core.engine.model()
         self.lanes = core.lanes.model()
         self.fire = core.fire.model()
@@ -112,9 +125,17 @@ class LayerCoreModel:
             self.engine.rests and self.fire.rests and self.encoder.waits and not self.queue.moves
         )
 
-    def clock(self, pushed: int | None, ready: bool) -> None:
-        """Go on by one clock edge: the event taken, if any, and the next block's readiness."""
-        if self.still and pushed is None and not (ready and self.encoder.valid):
+    def ready(self, source: int) -> bool:
+        """Whether an event of a source is taken in this cycle."""
+        return self.queues[source].ready
+
+    def push(self, source: int, event: int) -> None:
+        """Take an event of a source with the next clock edge."""
+        self.pushed[source], self.given = event, True
+
+    def clock(self, ready: bool) -> None:
+        """Go on by one clock edge, given whether all that take this layer's events are ready."""
+        if self.still and not self.given and not (ready and self.encoder.valid):
             return
         vector, load = self.fire.vector, self.encoder.releases(ready)
         release = load + self.encoder.drops(vector)
@@ -123,7 +144,12 @@ class LayerCoreModel:
         self.fire.clock(self.engine.apply[0], self.lanes.sums)
         self.lanes.clock()
         self.engine.clock(self.queue.head, release)
-        self.queue.clock(pushed, pop)
+        if len(self.queues) > 1:
+            self.queue.clock(self.pushed, pop)
+        else:
+            self.queue.clock(self.pushed[0], pop)
+        if self.given:
+            self.pushed, self.given = [None] * len(self.queues), False
         self.settle()
 
     def values(self) -> tuple[int, ...]:

@@ -4,6 +4,8 @@ from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.compiler.addresses import Addresses
+from spikeloom.compiler.sources import value_bits
 from spikeloom.rtl.events import EventCode, WordFormat, event_stream
 from spikeloom.rtl.probe import Probe
 
@@ -24,7 +26,7 @@ class EventInput(wiring.Component):
 
     Parameters
     ----------
-    core : Core of the first layer
+    network : a fixed network
 
     Members
     -------
@@ -38,11 +40,13 @@ class EventInput(wiring.Component):
     error : Out(1), a malformed word has arrived since reset
     """
 
-    def __init__(self, core):
-        self.core = core
-        self.format = WordFormat(core.addresses_in.count, core.value_bits)
+    def __init__(self, network):
+        self.network = network
+        self.addresses = Addresses(network.input.shape)
+        self.value_bits = value_bits(network.events.lowest, network.events.highest)
+        self.format = WordFormat(self.addresses.count, self.value_bits)
         # The ends of steps that a sample has.
-        self.steps = 1 if core.constant else core.steps
+        self.steps = 1 if network.events.constant else network.steps
         self.step = Signal(range(self.steps))
         self.sample = Signal(IN_FLIGHT_BITS)
         self.begun = Signal()
@@ -53,7 +57,7 @@ class EventInput(wiring.Component):
                 "ready": Out(1),
                 "word": In(self.format.bits),
                 "last": In(1),
-                "o": Out(event_stream(core.addresses_in.count, core.value_bits)),
+                "o": Out(event_stream(self.addresses.count, self.value_bits)),
                 "begin": Out(1),
                 "begin_ready": In(1),
                 "stop": In(1),
@@ -90,8 +94,8 @@ class EventInput(wiring.Component):
             self.o.p.last.eq(window_end | ending),
             self.begin.eq(self.valid & self.ready & ~self.begun),
         ]
-        if self.core.value_bits:
-            value = self.word[self.format.address_bits :][: self.core.value_bits]
+        if self.value_bits:
+            value = self.word[self.format.address_bits :][: self.value_bits]
             m.d.comb += self.o.p.value.eq(Mux(end | ending, 0, value))
         with m.If(ending & self.o.ready):
             m.d.sync += self.dropping.eq(1)
@@ -111,22 +115,22 @@ class EventInput(wiring.Component):
 
     def _is_legal(self):
         """Whether the word names an input, with a value in its range."""
-        core, used = self.core, self.format.address_bits + self.format.value_bits
+        events, used = self.network.events, self.format.address_bits + self.format.value_bits
         address = self.word[: self.format.address_bits]
         legal = Const(1)
-        for field in core.addresses_in.fields:
+        for field in self.addresses.fields:
             if field.count < 1 << field.width:
                 legal &= address[field.start : field.end] < field.count
         if used < self.format.bits - 1:
             legal &= self.word[used:-1] == 0
-        if core.value_bits:
+        if self.value_bits:
             value = self.word[self.format.address_bits : used].as_signed()
-            legal &= (value >= core.lowest) & (value <= core.highest)
+            legal &= (value >= events.lowest) & (value <= events.highest)
         return legal
 
     def model(self):
         """The cycle model of this input."""
-        return EventInputModel(self.core)
+        return EventInputModel(self)
 
 
 class EventInputModel:
@@ -137,11 +141,12 @@ class EventInputModel:
     samples_done : samples of which the last word has been taken since reset
     """
 
-    def __init__(self, core):
-        self.core = core
-        self.format = WordFormat(core.addresses_in.count, core.value_bits)
-        self.code = EventCode(core.addresses_in.count, core.value_bits)
-        self.steps = 1 if core.constant else core.steps
+    def __init__(self, port: EventInput):
+        self.events, self.addresses = port.network.events, port.addresses
+        self.value_bits = port.value_bits
+        self.format = port.format
+        self.code = EventCode(port.addresses.count, port.value_bits)
+        self.steps = port.steps
         self.step = self.samples_done = 0
         self.begun = self.dropping = self.error = False
 
@@ -180,9 +185,9 @@ class EventInputModel:
 
     def _is_legal(self, word: int) -> bool:
         value = self.code.value(word)
-        if word >= self.code.end or not self.core.addresses_in.is_neuron(self.code.address(word)):
+        if word >= self.code.end or not self.addresses.is_neuron(self.code.address(word)):
             return False
-        return not self.core.value_bits or self.core.lowest <= value <= self.core.highest
+        return not self.value_bits or self.events.lowest <= value <= self.events.highest
 
     def values(self) -> tuple[int, ...]:
         """Values of the probes."""

@@ -7,6 +7,7 @@ from amaranth import Array, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.rtl.events import source_layout
 from spikeloom.rtl.probe import Probe
 
 
@@ -228,3 +229,9 @@ class DeepQueueModel:
     def values(self) -> tuple[int, ...]:
         """Values of the probes."""
         return len(self.stored), self.moving is not None, *self.at_head.values()
+
+
+def source_queue(source):
+    """The queue that a source's events wait in before a core."""
+    layout = source_layout(source)
+    return DeepQueue(layout, source.waiting) if source.waiting else EventQueue(layout)

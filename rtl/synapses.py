@@ -2,11 +2,11 @@
 
 from functools import cache
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import enum, memory, wiring
+from amaranth import Array, Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.lib import enum, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from spikeloom.rtl.events import EventCode, event_stream
+from spikeloom.rtl.events import EventCode, joined_layout
 from spikeloom.rtl.lane_words import lane_word, signed_lanes
 from spikeloom.rtl.operations import NO_OPERATION, Kind, Operation, operation_layout
 from spikeloom.rtl.probe import Probe
@@ -24,11 +24,17 @@ class Activity(enum.Enum, shape=3):
 
 
 def product_bits(core) -> int:
-    """Width of a weight times the value of an event."""
+    """Width of a weight times the value of an event, shifted as its source demands."""
+    bits = core.weight_bits + core.largest_shift
     if not core.value_bits:
-        return core.weight_bits
+        return bits
     # A sign takes one bit more, for the smallest weight; any other value all of its bits.
-    return core.weight_bits + (core.value_bits if core.has_products else 1)
+    return bits + (core.value_bits if core.has_products else 1)
+
+
+def is_scaled(core) -> bool:
+    """Whether weights change between their memory and the lanes: they are multiplied or shifted."""
+    return bool(core.value_bits or core.largest_shift)
 
 
 class SynapseEngine(wiring.Component):
@@ -36,8 +42,9 @@ class SynapseEngine(wiring.Component):
 
     An event of input a visits the groups 0 .. G-1, one per clock cycle, each with one word of
     weights. The end of a time step visits the rows of the fire scan likewise. Operations pass the
-    pipeline stages `fetch`, while the weight memory is read, where events have values `scale`,
-    when the weights are multiplied, and `apply`, when the lanes act.
+    pipeline stages `fetch`, while the weight memory is read, where events have values or sources
+    differ in their scale `scale`, when the weights are multiplied and shifted, and `apply`, when
+    the lanes act.
 
     Where the input is constant, the events of a window come once and its end starts the fire scans
     of all T steps, one after the other.
@@ -77,7 +84,7 @@ class SynapseEngine(wiring.Component):
         self.fetch = Signal(operation)
         super().__init__(
             {
-                "i": In(event_stream(core.addresses_in.count, core.value_bits)),
+                "i": In(stream.Signature(joined_layout(core))),
                 "release": In(2),
                 "before": Out(operation),
                 "apply": Out(operation),
@@ -184,44 +191,53 @@ class SynapseEngine(wiring.Component):
             ]
             data.append(read.data)
         m.d.sync += self.fetch.eq(issued)
-        self._weigh(m, Cat(data), self.i.p.value if core.value_bits else None)
+        self._weigh(m, Cat(data), 0)
 
-    def _weigh(self, m, data, value):
-        """Take the weights from their memory to `apply`, times the value where events have one.
+    def _weigh(self, m, data, delay):
+        """Take the weights from their memory to `apply`, multiplied and shifted where that is due.
 
         Parameters
         ----------
         data : what the memory reads
-        value : of the event, in the cycle in which the memory is asked
+        delay : clock cycles from the one in which the event is at the head of the queue to the one
+            in which the memory is asked
         """
         core = self.core
         # The memory's output is registered once more: a block RAM answers late in the cycle.
         # Without a reset, so that the register can be the one that the block RAM has itself.
         word = Signal.like(data, reset_less=True)
         m.d.sync += word.eq(data)
-        if not core.value_bits:
+        if not is_scaled(core):
             m.d.comb += [self.before.eq(self.fetch), self.weights.eq(word)]
             m.d.sync += self.apply.eq(self.fetch)
             return
-        fetched_value = Signal(signed(core.value_bits))
-        factor = Signal(signed(core.value_bits))
-        m.d.sync += [
-            fetched_value.eq(value),
-            factor.eq(fetched_value),
-            self.before.eq(self.fetch),
-            self.apply.eq(self.before),
-        ]
+        m.d.sync += [self.before.eq(self.fetch), self.apply.eq(self.before)]
+        # Two cycles later than the memory is asked, the weights are in `word`.
+        factor = _delayed(m, self.i.p.value, delay + 2) if core.value_bits else Const(1)
+        source = _delayed(m, self.i.p.source, delay + 2) if core.largest_shift else Const(0)
         bits = product_bits(core)
         for lane, weight in enumerate(signed_lanes(word, core.lanes)):
+            scaled = weight
             if core.has_products:
                 scaled = weight * factor
-            else:
+            elif core.value_bits:
                 scaled = Mux(factor == 0, 0, Mux(factor[-1], -weight, weight))
+            if core.largest_shift:
+                scaled = Array(scaled << each.shift for each in core.sources)[source]
             m.d.sync += self.weights[lane * bits : (lane + 1) * bits].eq(scaled)
 
     def model(self):
         """The cycle model of this engine."""
         return SynapseEngineModel(self.core, self.pause, self.credits.init)
+
+
+def _delayed(m, value, cycles):
+    """A value so many clock cycles later."""
+    for _ in range(cycles):
+        later = Signal.like(value)
+        m.d.sync += later.eq(value)
+        value = later
+    return value
 
 
 def weight_words(core) -> list[int]:
@@ -236,12 +252,12 @@ IDLE, ADD, FIRE, BLOCKED, WAIT, CLEAR = (state.value for state in Activity)
 class SynapseEngineModel:
     """Cycle model of SynapseEngine.
 
-    Instead of weights it gives their row in `Core.weight_table`, and the value of the event.
+    Instead of weights it gives their row in `Core.weight_table`, and what they are multiplied by.
 
     Attributes
     ----------
     state : the engine's state in this cycle
-    stages : operation, row of weights and value, of `apply` and the stages before, latest first
+    stages : operation, row of weights and factor, of `apply` and the stages before, latest first
     transitions : pairs of different states that have followed on each other
     """
 
@@ -250,12 +266,12 @@ class SynapseEngineModel:
     def __init__(self, core, pause: int, credits: int):
         self.core = core
         self.pause = pause
-        self.code = EventCode(core.addresses_in.count, core.value_bits)
+        self.code = EventCode.joined(core)
         self.group = self.row = self.step = self.wait = 0
         self.credits = credits
         self.uncleared = True
         self.nothing = NO_OPERATION, 0, 0
-        self.stages = [self.nothing] * (3 if core.value_bits else 2)
+        self.stages = [self.nothing] * (3 if is_scaled(core) else 2)
         self.state = CLEAR
         self.transitions: set[tuple[int, int]] = set()
         self.packed = cache(lambda operation: operation.packed(core))
@@ -305,7 +321,7 @@ class SynapseEngineModel:
 
     @property
     def apply(self) -> tuple[Operation, int, int]:
-        """The operation to carry out, its row of weights and the event's value."""
+        """The operation to carry out, its row of weights and what they are multiplied by."""
         return self.stages[0]
 
     @property
@@ -338,12 +354,16 @@ class SynapseEngineModel:
         if self.state == ADD:
             address = self.code.address(event)
             row = address * self.core.groups + self.group
-            issued = Operation(Kind.ADD.value, self.group), row, self.code.value(event)
+            issued = Operation(Kind.ADD.value, self.group), row, self._factor(event)
             self.group = (self.group + 1) % self.core.groups
         elif self.state in (FIRE, CLEAR):
             issued = self._scanned(event), 0, 0
         self.stages = [*self.stages[1:], issued]
         self.credits += release - (self.state == FIRE)
+
+    def _factor(self, event: int) -> int:
+        """What an event multiplies its weights by: its value, and the scale of its source."""
+        return self.code.value(event) << self.core.sources[self.code.source(event)].shift
 
     def _scanned(self, event: int) -> Operation:
         operation = self.scan[self.row]

@@ -5,8 +5,9 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from spikeloom.rtl.core import LayerCore
+from spikeloom.rtl.core import LayerCore, LayerCoreModel
 from spikeloom.rtl.events import event_layout
+from spikeloom.rtl.fork import Fork
 from spikeloom.rtl.host_port import IN_FLIGHT_BITS, EventInput
 from spikeloom.rtl.probe import Probe
 from spikeloom.rtl.queue import EventQueue
@@ -37,8 +38,8 @@ class Accelerator(wiring.Component):
     def __init__(self, program, probe: bool = False):
         self.program = program
         cores, network = program.cores, program.network
-        first, last = cores[0], cores[-1]
-        self.input = EventInput(first)
+        last = cores[-1]
+        self.input = EventInput(network)
         self.layers = [LayerCore(core) for core in cores]
         self.readout_queue = EventQueue(event_layout(last.neurons, last.value_sent_bits))
         self.readout = Readout(
@@ -68,6 +69,23 @@ class Accelerator(wiring.Component):
             for name, probes in self._blocks().items():
                 ports[f"probe_{name}"] = Out(sum(item.width for item in probes))
         super().__init__(ports)
+
+    def _routes(self):
+        """Of the input and each layer its name, the stream that it sends and those that take it."""
+        routes = []
+        senders = [(self.program.network.input.name, self.input.o)]
+        senders += [(layer.core.name, layer.o) for layer in self.layers]
+        for name, sent in senders:
+            takers = [
+                layer.inputs[number]
+                for layer in self.layers
+                for number, source in enumerate(layer.core.sources)
+                if source.name == name
+            ]
+            if sent is self.layers[-1].o:
+                takers.append(self.readout_queue.i)
+            routes.append((name, sent, takers))
+        return routes
 
     def _blocks(self):
         return {
@@ -101,12 +119,13 @@ class Accelerator(wiring.Component):
             self.s_axis_tready.eq(self.input.ready),
             self.error.eq(self.input.error),
         ]
-        events = self.input.o
         for layer in self.layers:
             m.submodules[layer.core.name] = layer
-            wiring.connect(m, events, layer.i)
-            events = layer.o
-        wiring.connect(m, events, self.readout_queue.i)
+        for name, sender, takers in self._routes():
+            m.submodules[f"fork_{name}"] = fork = Fork(sender.payload.shape(), len(takers))
+            wiring.connect(m, sender, fork.i)
+            for output, taker in zip(fork.outputs, takers, strict=True):
+                wiring.connect(m, output, taker)
         wiring.connect(m, self.readout_queue.o, self.readout.i)
         m.d.comb += [
             self.m_axis_tvalid.eq(readout.o.valid),
@@ -137,7 +156,17 @@ class AcceleratorModel:
         self.readout_queue = accelerator.readout_queue.model()
         self.readout = accelerator.readout.model()
         self.probe = accelerator.probe
-        self.next_queues = [*(layer.queue for layer in self.layers[1:]), self.readout_queue]
+        # Of the input and each layer who takes its events: a layer, and as which of its sources.
+        names = [accelerator.program.network.input.name, *(layer.name for layer in self.layers)]
+        self.takers = [
+            [
+                (model, number)
+                for model, layer in zip(self.layers, accelerator.layers, strict=True)
+                for number, source in enumerate(layer.core.sources)
+                if source.name == name
+            ]
+            for name in names
+        ]
         self._settle()
 
     def _settle(self) -> None:
@@ -145,7 +174,7 @@ class AcceleratorModel:
         stop, decided = self.readout.stop, self.readout.windows_done
         self._ends_early = stop and self.input.ends_early(stop, decided % (1 << IN_FLIGHT_BITS))
         self._s_axis_tready = self.input.ready(
-            self.layers[0].queue.ready, self.readout.begin_ready, self._ends_early
+            _all_ready(self.takers[0]), self.readout.begin_ready, self._ends_early
         )
 
     @property
@@ -170,19 +199,28 @@ class AcceleratorModel:
         event = None
         begin = False
         if self._ends_early:
-            if self.layers[0].queue.ready:
+            if _all_ready(self.takers[0]):
                 event = self.input.end_early()
         elif word is not None and self._s_axis_tready:
             begin = not self.input.begun
             event = self.input.clock(word, last)
-        # Every handshake is settled by the registers before the edge: a layer's encoder is asked
-        # before the layer moves on, and the queue behind it moves on later.
-        for layer, queue in zip(self.layers, self.next_queues, strict=True):
-            ready = queue.ready
-            sent = layer.encoder.event if ready and layer.encoder.valid else None
-            layer.clock(event, ready)
-            event = sent
+        if event is not None:
+            _push(self.takers[0], event)
         queue = self.readout_queue
+        # Every handshake is settled by the registers before the edge: all are asked before any
+        # layer moves on.
+        last, ready_before = self.layers[-1], []
+        event = None
+        for layer, takers in zip(self.layers, self.takers[1:], strict=True):
+            ready = _all_ready(takers) and (layer is not last or queue.ready)
+            ready_before.append(ready)
+            if ready and layer.encoder.valid:
+                event = layer.encoder.event
+                _push(takers, event)
+            else:
+                event = None
+        for layer, ready in zip(self.layers, ready_before, strict=True):
+            layer.clock(ready)
         scored = queue.valid and self.readout.ready(queue.head)
         self.readout.clock(queue.head if scored else None, m_axis_tready, begin)
         queue.clock(event, scored)
@@ -208,3 +246,17 @@ class AcceleratorModel:
             values += self.readout.values()
         values += (self._s_axis_tready, *self.m_axis, self.input.error)
         return values
+
+
+Takers = list[tuple[LayerCoreModel, int]]
+
+
+def _all_ready(takers: Takers) -> bool:
+    """Whether all of them take an event in this cycle."""
+    return all(layer.queues[source].ready for layer, source in takers)
+
+
+def _push(takers: Takers, event: int) -> None:
+    """Give an event to all of them with the next clock edge."""
+    for layer, source in takers:
+        layer.push(source, event)

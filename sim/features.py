@@ -12,6 +12,8 @@ from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, Core
 from spikeloom.compiler.fixed import Decay, Reset
 from spikeloom.compiler.ir import ReadoutKind
 from spikeloom.compiler.program import Program
+from spikeloom.compiler.sources import MapSource, Source
+from spikeloom.compiler.taps import AxisFolding
 
 Has = Callable[[Program], bool]
 
@@ -31,12 +33,34 @@ def _some_convolution(has: Callable[[ConvolutionCore], bool]) -> Has:
     )
 
 
+def _some_source(has: Callable[[Source], bool]) -> Has:
+    return _some_core(lambda core: any(has(source) for source in core.sources))
+
+
+def _some_maps(has: Callable[[MapSource], bool]) -> Has:
+    return _some_convolution(lambda core: any(has(source) for source in core.sources))
+
+
+def _some_axes(has: Callable[[AxisFolding, AxisFolding], bool]) -> Has:
+    return _some_convolution(lambda core: any(has(*axes) for axes in core.axes))
+
+
 def _some_decay(has: Callable[[Core, Decay], bool]) -> Has:
     return _some_core(lambda core: any(has(core, decay) for decay in core.decays))
 
 
 def _is_shift(core: Core, decay: Decay) -> bool:
     return decay.shift > 0 and not core.is_product(decay) and bool(decay.multiplier.all())
+
+
+def _senders(program: Program) -> list[str]:
+    return [item.name for item in program.network.populations]
+
+
+def _takers(program: Program, name: str) -> list[str]:
+    """The other layers that take a population's events."""
+    projections = program.network.projections
+    return [edge.post for edge in projections if edge.pre == name != edge.post]
 
 
 def _readout(kind: str) -> Has:
@@ -55,6 +79,22 @@ FEATURES: dict[str, Has] = {
     ),
     "input of graded events": lambda program: program.cores[0].has_products,
     "constant input": lambda program: program.cores[0].constant,
+    # Sources.
+    "several projections onto a layer": _some_core(lambda core: len(core.sources) > 1),
+    "recurrence": _some_source(lambda source: source.delay > 0),
+    "recurrence of the layer that is read out": lambda program: any(
+        source.delay for source in program.cores[-1].sources
+    ),
+    "projection past a layer": lambda program: any(
+        len(_takers(program, name)) > 1 for name in _senders(program)
+    ),
+    "graded events beside spikes": _some_core(
+        lambda core: core.has_products and len(core.sources) > 1
+    ),
+    "projections of different scales": _some_core(lambda core: core.largest_shift > 0),
+    "events of a source that wait in a memory": _some_core(
+        lambda core: len(core.sources) > 1 and any(source.waiting for source in core.sources)
+    ),
     # Neurons.
     "synaptic current": _some_core(lambda core: len(core.decays) == 2),
     "no synaptic current": _some_core(lambda core: len(core.decays) == 1),
@@ -98,29 +138,33 @@ FEATURES: dict[str, Has] = {
     # Feature maps.
     "convolution": _some_convolution(lambda core: core.positions > 1),
     "dense layer behind feature maps": _some_convolution(
-        lambda core: core.positions == 1 and core.convolution.shape[1:] != (1, 1)
+        lambda core: core.positions == 1 and core.convolutions[0].shape[1:] != (1, 1)
     ),
-    "several channels in": _some_convolution(lambda core: core.shape_in[0] > 1),
-    "padding": _some_convolution(lambda core: max(core.convolution.padding) > 0),
-    "stride": _some_convolution(lambda core: max(core.convolution.stride) > 1),
-    "groups of channels": _some_convolution(
-        lambda core: 1 < core.convolution.groups < core.convolution.shape[0]
+    "several channels in": _some_maps(lambda source: source.maps[0] > 1),
+    "padding": _some_maps(lambda source: max(source.convolution.padding) > 0),
+    "stride": _some_maps(lambda source: max(source.convolution.stride) > 1),
+    "groups of channels": _some_maps(
+        lambda source: 1 < source.convolution.groups < source.convolution.shape[0]
     ),
-    "depthwise convolution": _some_convolution(
-        lambda core: 1 < core.convolution.groups == core.convolution.shape[0]
+    "depthwise convolution": _some_maps(
+        lambda source: 1 < source.convolution.groups == source.convolution.shape[0]
     ),
     "event that skips groups of channels": _some_convolution(
-        lambda core: core.groups_visited < core.groups
+        lambda core: min(core.groups_visited) < core.groups
     ),
-    "pooling": _some_convolution(lambda core: core.pooling > 1),
-    "pooling that leaves pixels over": _some_convolution(
-        lambda core: any(size % core.pooling for size in core.shape_in[1:])
+    "pooling": _some_maps(lambda source: source.pooling > 1),
+    "pooling that leaves pixels over": _some_maps(
+        lambda source: any(size % source.pooling for size in source.maps[1:])
     ),
+    "several convolutions onto a layer": _some_convolution(
+        lambda core: core.positions > 1 and len(core.sources) > 1
+    ),
+    "recurrence behind feature maps": _some_maps(lambda source: source.delay > 0),
     "event that reaches no neuron": _some_convolution(lambda core: not core.synapses.all()),
     "several columns at once": _some_convolution(lambda core: core.grid.columns > 1),
     "several rows at once": _some_convolution(lambda core: core.grid.rows > 1),
-    "several visits along columns": _some_convolution(lambda core: core.axes[1].most_visits > 1),
-    "several visits along rows": _some_convolution(lambda core: core.axes[0].most_visits > 1),
+    "several visits along columns": _some_axes(lambda _, columns: columns.most_visits > 1),
+    "several visits along rows": _some_axes(lambda rows, _: rows.most_visits > 1),
     "sums in block RAM": _some_convolution(lambda core: core.bank_depth > DISTRIBUTED_DEPTH),
     "sums in distributed memory": _some_convolution(
         lambda core: 1 < core.bank_depth <= DISTRIBUTED_DEPTH

@@ -125,8 +125,12 @@ def lower_bound(program: Program, spikes: Spikes) -> IntArray:
     steps = steps_used(readout, trace.spikes[readout.population])
     counted = np.arange(program.network.steps)[:, None] < steps
     work = []
-    for sender, core in zip(program.network.populations[:-1], program.cores, strict=True):
-        reached = (trace.spikes[sender.name] != 0) @ core.synapses
+    for core in program.cores:
+        reached = np.zeros(counted.shape, np.int64)
+        for number, source in enumerate(core.sources):
+            sent = (trace.spikes[source.name] != 0) @ core.of_source(core.synapses, number)
+            # What a layer sends itself in the last step comes to nothing.
+            reached[source.delay :] += sent[: len(sent) - source.delay]
         total = reached[0] if core.constant else (reached * counted).sum(axis=0)
         work.append(total / core.lanes + steps * core.rows)
     return np.asarray(np.ceil(np.max(work, axis=0)), np.int64)

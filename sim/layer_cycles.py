@@ -4,11 +4,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikeloom.compiler.convolution_core import ConvolutionCore
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.program import Program
 from spikeloom.compiler.reference import Trace
+from spikeloom.compiler.sources import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,8 @@ def layer_cycles(program: Program, trace: Trace) -> list[LayerCycles]:
     trace : of the program's network, with all spikes, of at least one sample
     """
     found = []
-    for sender, core in zip(program.network.populations, program.cores, strict=False):
-        sent = trace.spikes[sender.name][: 1 if core.constant else None] != 0
-        # Per neuron of the layer before: so few numbers need no time axis.
-        per_neuron = sent.sum(axis=(0, 1), dtype=np.int64) / sent.shape[1]
+    for core in program.cores:
+        per_neuron = np.concatenate([_sent(source, core, trace) for source in core.sources])
         scanning = core.rows * core.steps
         found.append(
             LayerCycles(
@@ -76,9 +76,19 @@ def layer_cycles(program: Program, trace: Trace) -> list[LayerCycles]:
     return found
 
 
+def _sent(source: Source, core: Core, trace: Trace) -> NDArray[np.float64]:
+    """Events that count of each neuron of a source, per sample."""
+    steps = 1 if core.constant else core.steps - source.delay
+    sent = trace.spikes[source.name][:steps] != 0
+    return np.asarray(sent.sum(axis=(0, 1), dtype=np.int64) / sent.shape[1])
+
+
 def products(core: Core) -> int:
     """Products of an artificial layer of the same shape, per sample."""
     if not isinstance(core, ConvolutionCore):
         return core.inputs * core.neurons
     # Pooling, which comes first, leaves one number of each square.
-    return int(core.synapses.sum()) // core.pooling**2
+    return sum(
+        int(core.of_source(core.synapses, number).sum()) // source.pooling**2
+        for number, source in enumerate(core.sources)
+    )

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from spikeloom.compiler.addresses import Addresses
-from spikeloom.compiler.cores import value_bits
 from spikeloom.compiler.inputs import Spikes, check_spikes
 from spikeloom.compiler.ir import Network
+from spikeloom.compiler.sources import value_bits
 from spikeloom.rtl.events import WordFormat
 
 Word = tuple[int, bool]

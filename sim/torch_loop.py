@@ -30,8 +30,9 @@ class TorchLoop:
         with torch.no_grad():
             for layer in self.layers:
                 layer.rest(events.shape[1])
+            fired = {layer.name: torch.zeros(events.shape[1], layer.size) for layer in self.layers}
             for now in events:
-                fired = {self.network.input.name: now}
+                fired[self.network.input.name] = now
                 for layer in self.layers:
                     fired[layer.name] = layer.step(fired)
                     if layer.name == readout.population:
@@ -67,7 +68,7 @@ class _Layer:
         self.potential = self.membrane
 
     def step(self, fired: dict[str, Tensor]) -> Tensor:
-        """The spikes of this time step, given those of the populations before."""
+        """The spikes of this time step, given those of the populations before, and its last."""
         neuron = self.neuron
         added = self.bias
         for pre, linear in self.edges:

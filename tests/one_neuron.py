@@ -33,49 +33,55 @@ def run_plainly(network: Network, events: Spikes) -> PlainRun:
     saturated: dict[str, int] = {}
     for layer in network.layers:
         assert isinstance(layer.neuron, FixedNeuron)
-        sums = np.zeros((network.steps, layer.size), object)
-        for edge in network.projections_to(layer.name):
-            for step in range(network.steps):
-                sums[step] += _synaptic_input(edge, fired[edge.pre][step], layer.size)
+        edges = network.projections_to(layer.name)
+        neurons = [_Neuron(layer.neuron, number) for number in range(layer.size)]
         spikes = np.zeros((network.steps, layer.size), np.int64)
         values = np.zeros_like(spikes)
-        saturated[layer.name] = 0
-        for neuron in range(layer.size):
-            of_neuron = _neuron(layer.neuron, neuron, sums[:, neuron].tolist())
-            spikes[:, neuron], values[:, neuron] = of_neuron[:2]
-            saturated[layer.name] += of_neuron[2]
-        fired[layer.name], membranes[layer.name] = spikes, values
+        fired[layer.name] = spikes
+        for step in range(network.steps):
+            sums = np.zeros(layer.size, object)
+            for edge in edges:
+                before = step - (edge.pre == edge.post)
+                if before >= 0:
+                    sums += _synaptic_input(edge, fired[edge.pre][before], layer.size)
+            for number, neuron in enumerate(neurons):
+                spikes[step, number], values[step, number] = neuron.step(int(sums[number]))
+        saturated[layer.name] = sum(neuron.saturated for neuron in neurons)
+        membranes[layer.name] = values
     del fired[network.input.name]
     return PlainRun(fired, membranes, saturated, _scores(network, fired, membranes))
 
 
-def _neuron(neuron: FixedNeuron, number: int, sums: list[int]) -> tuple[list[int], list[int], int]:
-    threshold, bias = int(neuron.threshold[number]), int(neuron.bias[number])
-    current = state = 0
-    spikes: list[int] = []
-    membranes: list[int] = []
-    saturated = 0
-    for synaptic in sums:
-        accumulated = synaptic + bias
+class _Neuron:
+    """Neuron `number` of a layer, from rest."""
+
+    def __init__(self, neuron: FixedNeuron, number: int) -> None:
+        self.neuron, self.number = neuron, number
+        self.threshold, self.bias = int(neuron.threshold[number]), int(neuron.bias[number])
+        self.current = self.state = self.saturated = 0
+        self.spent = False
+
+    def step(self, synaptic: int) -> tuple[bool, int]:
+        """Whether it spikes, and its membrane, in the next time step."""
+        neuron, number = self.neuron, self.number
+        accumulated = synaptic + self.bias
         if neuron.current_decay is not None:
-            accumulated += _decay(neuron.current_decay, number, current)
-            current = _saturate(accumulated, neuron.current_bits)
-            saturated += current != accumulated
-        membrane = _decay(neuron.decay, number, state) + accumulated
-        spike = neuron.fire and membrane >= threshold
-        if neuron.single_spike and any(spikes):
+            accumulated += _decay(neuron.current_decay, number, self.current)
+            self.current = _saturate(accumulated, neuron.current_bits)
+            self.saturated += self.current != accumulated
+        membrane = _decay(neuron.decay, number, self.state) + accumulated
+        spike = neuron.fire and membrane >= self.threshold
+        if neuron.single_spike and self.spent:
             spike = False
+        self.spent = self.spent or spike
         state = membrane
         if spike and neuron.reset is Reset.ZERO:
             state = 0
         elif spike and neuron.reset is Reset.SUBTRACT:
-            state = membrane - threshold
-        held = _saturate(state, neuron.state_bits)
-        saturated += held != state
-        state = held
-        spikes.append(int(spike))
-        membranes.append(membrane)
-    return spikes, membranes, saturated
+            state = membrane - self.threshold
+        self.state = _saturate(state, neuron.state_bits)
+        self.saturated += self.state != state
+        return spike, membrane
 
 
 def _decay(decay: Decay, number: int, value: int) -> int:

@@ -1,14 +1,17 @@
 """Small programs with chosen features: for tests of single blocks, and for planted faults."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from networks import LayerOptions, random_network
+from spikeloom.compiler.convolution_core import legal_lanes
 from spikeloom.compiler.fixed import Decay, IntArray, Reset
 from spikeloom.compiler.geometry import Convolution, Pooling
 from spikeloom.compiler.ir import Events, FixedNeuron, Network, Population, Projection, Readout
+from spikeloom.compiler.mapping import convolutions_of
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 from spikeloom.compiler.program import Program
 from spikeloom.compiler.readouts import MEMBRANE_READOUTS
@@ -146,3 +149,83 @@ def _leaky(thresholds: IntArray) -> FixedNeuron:
         scale=1.0,
         state_bits=10,
     )
+
+
+def small_sources(events: Events | None = None, lanes: int = 2, steps: int = 4) -> Program:
+    """Dense layers: the first is recurrent, and its spikes and the input reach the second.
+
+    The projections onto the second differ in their scale, those onto the first do not.
+    """
+    random = np.random.default_rng(1)
+
+    def edge(pre: str, post: str, shape: tuple[int, int], shift: int = 0) -> Projection:
+        weight = random.integers(-8, 8, shape)
+        return Projection(pre, post, weight, f"{pre} to {post}", None, 4, shift)
+
+    projections = (
+        edge("input", "layer1", (5, 4)),
+        edge("layer1", "layer1", (5, 5)),
+        edge("layer1", "layer2", (3, 5), 2),
+        edge("input", "layer2", (3, 4)),
+    )
+    layers = {"layer1": (5,), "layer2": (3,)}
+    return _branched((4,), layers, projections, "layer2", lanes, steps, events)
+
+
+def small_residual(lanes: int = 9, steps: int = 3) -> Program:
+    """Convolutions: the second also receives the input, by 1 x 1 kernels and with less weight.
+
+    Behind them a recurrent dense layer.
+    """
+    random = np.random.default_rng(2)
+    first = Convolution((2, 4, 5), 4, (3, 3), padding=(1, 1, 1, 1))
+    second = Convolution((4, 4, 5), 3, (3, 3), padding=(1, 1, 1, 1))
+    past = Convolution((2, 4, 5), 3, (1, 1))
+
+    def edge(pre: str, post: str, each: Convolution, shift: int = 0) -> Projection:
+        weight, source = random.integers(-8, 8, each.weight_shape), f"{pre} to {post}"
+        return Projection(pre, post, weight, source, None, 4, shift, each)
+
+    dense = random.integers(-8, 8, (4, 3 * 4 * 5))
+    recurrent = random.integers(-8, 8, (4, 4))
+    projections = (
+        edge("input", "layer1", first),
+        edge("layer1", "layer2", second, 1),
+        edge("input", "layer2", past),
+        Projection("layer2", "layer3", dense, "dense", weight_bits=4),
+        Projection("layer3", "layer3", recurrent, "recurrent", weight_bits=4),
+    )
+    layers = {"layer1": first.result, "layer2": second.result, "layer3": (4,)}
+    return _branched((2, 4, 5), layers, projections, "layer3", lanes, steps)
+
+
+def _branched(
+    shape: tuple[int, ...],
+    layers: Mapping[str, tuple[int, ...]],
+    projections: tuple[Projection, ...],
+    readout: str,
+    lanes: int,
+    steps: int,
+    events: Events | None = None,
+) -> Program:
+    populations = [Population("input", shape, None, "spikes")]
+    for name, size in layers.items():
+        neurons = int(np.prod(size))
+        populations.append(Population(name, size, _leaky(5 + np.arange(neurons) % 5), name))
+    network = bound_accumulators(
+        Network(
+            "branched",
+            steps,
+            tuple(populations),
+            projections,
+            Readout(readout),
+            events=replace(events or Events(), folded=True),
+        )
+    )
+    network.verify()
+    widths = {}
+    for layer in network.layers:
+        convolutions = convolutions_of(network, layer)
+        legal = legal_lanes(convolutions) if convolutions else range(1, layer.size + 1)
+        widths[layer.name] = min(legal, key=lambda count: abs(count - lanes))
+    return Program(network, widths, dict.fromkeys(layers, 1))

@@ -11,6 +11,7 @@ from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.geometry import Convolution, Pooling
 from spikeloom.compiler.ir import (
     Events,
+    FixedNeuron,
     Network,
     Population,
     Projection,
@@ -19,6 +20,7 @@ from spikeloom.compiler.ir import (
 )
 from spikeloom.compiler.mapping import map_network
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
+from spikeloom.compiler.passes.repeat_constant_input import repeat_constant_input
 
 
 def network(sizes: tuple[int, ...] = (6, 7, 4), skip: bool = False) -> Network:
@@ -34,7 +36,7 @@ def test_every_neuron_has_its_weights_in_its_lane_and_group(lanes: int) -> None:
     for neuron in range(core.neurons):
         group, lane = divmod(neuron, lanes)
         column = core.weight_table[group :: core.groups, lane]
-        assert np.array_equal(column, core.weight[neuron])
+        assert np.array_equal(column, core.sources[0].weight[neuron])
 
 
 @pytest.mark.parametrize(("lanes", "fire_lanes"), [(7, 1), (7, 3), (7, 7), (3, 2), (4, 3), (1, 1)])
@@ -104,22 +106,63 @@ def test_lanes_of_the_input_are_refused() -> None:
         map_network(network(), {"input": 2}, {})
 
 
-def test_network_that_is_no_chain_is_refused() -> None:
-    with pytest.raises(
-        SpikeloomError,
-        match="'layer2' receives projections from 'layer1', 'input'; the accelerator takes a "
-        "chain of layers, here one from 'layer1'",
-    ):
-        map_network(network(skip=True), {}, {})
+def test_a_projection_past_a_layer_is_a_second_source() -> None:
+    first, second = map_network(network(skip=True), {}, {})
+    assert [source.name for source in first.sources] == ["input"]
+    assert [source.name for source in second.sources] == ["layer1", "input"]
+    assert second.inputs == 6 + 7 and second.first_inputs == (0, 7)
+    # What comes past a layer waits for what goes through it.
+    assert [source.waiting for source in second.sources] == [0, 4]
 
 
-def test_layer_that_is_left_out_of_the_chain_is_refused() -> None:
+def recurrent(readout: ReadoutKind = "spike_count", fire: bool = True) -> Network:
+    chain = network((6, 4))
+    neuron = chain.layers[0].neuron
+    assert isinstance(neuron, FixedNeuron)
+    layer = replace(chain.layers[0], neuron=replace(neuron, fire=fire))
+    edge = replace(chain.projections[0], pre="layer1", weight=np.eye(4, dtype=np.int64))
+    return replace(
+        chain,
+        populations=(chain.input, layer),
+        projections=(*chain.projections, edge),
+        readout=replace(chain.readout, kind=readout),
+    )
+
+
+def test_a_recurrent_layer_has_room_for_all_its_spikes_of_a_step() -> None:
+    recurrent().verify()
+    (core,) = map_network(recurrent(), {}, {})
+    assert [(source.name, source.delay) for source in core.sources] == [("input", 0), ("layer1", 1)]
+    assert core.sources[1].waiting == 5
+
+
+def test_a_recurrent_layer_that_never_fires_is_refused() -> None:
+    with pytest.raises(SpikeloomError, match="from 'layer1' to itself, which never spikes"):
+        recurrent("final_membrane", fire=False).verify()
+
+
+def test_a_recurrent_layer_that_is_read_out_by_its_membranes_is_refused() -> None:
+    with pytest.raises(SpikeloomError, match="by its membranes and projects onto itself"):
+        map_network(recurrent("final_membrane"), {}, {})
+
+
+def test_layer_that_nothing_takes_is_refused() -> None:
     chain = network((6, 6, 4))
     first, second = chain.projections
     fork = replace(chain, projections=(first, replace(second, pre="input")))
     fork.verify()
-    with pytest.raises(SpikeloomError, match="'layer2' receives projections from 'input'"):
+    with pytest.raises(SpikeloomError, match="'layer1' projects onto no other layer"):
         map_network(fork, {}, {})
+
+
+def test_constant_input_beside_other_events_is_repeated() -> None:
+    chain = network(skip=True)
+    constant = replace(chain, events=replace(chain.events, constant=True))
+    with pytest.raises(SpikeloomError, match="'layer2' receives the constant input and other"):
+        map_network(constant, {}, {})
+    assert not repeat_constant_input(constant).events.constant
+    alone = replace(network(), events=constant.events)
+    assert repeat_constant_input(alone) is alone
 
 
 def test_readout_of_an_inner_layer_is_refused() -> None:
@@ -155,8 +198,8 @@ def test_a_dense_layer_behind_maps_is_a_convolution_of_their_size() -> None:
     pooled.verify()
     (core,) = map_network(pooled, {}, {})
     assert isinstance(core, ConvolutionCore)
-    assert core.convolution == Convolution((1, 1, 1), 4, (1, 1))
-    assert (core.pooling, core.shape, core.lanes) == (2, (4, 1, 1), 4)
+    assert core.convolutions == (Convolution((1, 1, 1), 4, (1, 1)),)
+    assert (core.sources[0].pooling, core.shape, core.lanes) == (2, (4, 1, 1), 4)
 
 
 def test_a_readout_of_maps_is_refused() -> None:

@@ -13,12 +13,14 @@ from proofs.cases import (
     SINGLE,
     ZERO,
     accelerator_output,
+    arbiter,
     fire_lane,
     layer_credits,
     layer_pace,
     membrane_sender,
     spike_encoder,
 )
+from spikeloom.rtl.arbiter import Arbiter
 from spikeloom.rtl.encoder import SpikeEncoder
 from spikeloom.rtl.fire import FireUnit
 from spikeloom.rtl.membranes import MembraneSender
@@ -74,6 +76,39 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Mutation], ...] = (
             "elaborate",
             "self.level != self.depth",
             "self.level <= self.depth",
+        ),
+    ),
+    (
+        arbiter,
+        6,
+        Mutation(
+            "events of two sources at once",
+            Arbiter,
+            "elaborate",
+            "(joined.i.ready & (taken[number] | step_end))",
+            "(joined.i.ready & (sends[number] | step_end))",
+        ),
+    ),
+    (
+        arbiter,
+        6,
+        Mutation(
+            "end of a step before all sources have ended it",
+            Arbiter,
+            "elaborate",
+            "step_end = Cat(ended).all()",
+            "step_end = Cat(ended).any() & ~Cat(sends).any()",
+        ),
+    ),
+    (
+        arbiter,
+        10,
+        Mutation(
+            "step after the last that is none",
+            Arbiter,
+            "elaborate",
+            "self.first_step.eq(joined.i.p.last)",
+            "self.first_step.eq(0)",
         ),
     ),
     (

@@ -13,6 +13,7 @@ from proofs.cases import (
     SINGLE,
     ZERO,
     accelerator_output,
+    arbiter,
     decay,
     fire_lane,
     layer_credits,
@@ -37,6 +38,7 @@ PROOFS: dict[str, tuple[Callable[[], Proof], int]] = {
     "sender of final membranes": (lambda: membrane_sender("final_membrane"), 3),
     "sender of all membranes": (lambda: membrane_sender("maximum_membrane"), 3),
     "credits of a layer": (layer_credits, 3),
+    "arbiter": (arbiter, 3),
     "output of an accelerator": (accelerator_output, 3),
     "neuron, reset to zero": (lambda: fire_lane(**ZERO), 10),
     "neuron, reset by subtraction": (
@@ -60,6 +62,7 @@ REACHED = {
     "spike encoder": 8,
     "sender of final membranes": 14,
     "credits of a layer": 16,
+    "arbiter": 10,
     "output of an accelerator": 23,
     "neuron with a current": 14,
 }

@@ -79,7 +79,7 @@ def events_out(core, trace):
 
 
 def bench_of(dut):
-    return Bench(dut, [*dut.probes(), Probe("ready", dut.i.ready), Probe("valid", dut.o.valid)])
+    return Bench(dut, [*dut.probes(), Probe("ready", dut.i0.ready), Probe("valid", dut.o.valid)])
 
 
 def send(dut, model, events, received, offer=1.0, take=1.0, stuck=0, seed=0):
@@ -94,15 +94,17 @@ def send(dut, model, events, received, offer=1.0, take=1.0, stuck=0, seed=0):
         held = held or (position < len(events) and generator.random() < offer)
         taken = time >= stuck and generator.random() < take
         drive = [
-            (dut.i.valid, held),
-            (dut.i.payload.as_value(), events[position] if held else 0),
+            (dut.i0.valid, held),
+            (dut.i0.payload.as_value(), events[position] if held else 0),
             (dut.o.ready, taken),
         ]
         yield drive, (*model.values(), model.queue.ready, model.encoder.valid)
         pushed = held and model.queue.ready
         if model.encoder.valid and taken:
             received.append((model.encoder.event, time))
-        model.clock(events[position] if pushed else None, taken)
+        if pushed:
+            model.push(0, events[position])
+        model.clock(taken)
         if pushed:
             position, held = position + 1, False
         time += 1

@@ -113,7 +113,7 @@ def test_images_hold_the_weights(program):
                 word = int(lines[source * core.groups + group], 16)
                 part = word >> (lane * core.weight_bits) & ((1 << core.weight_bits) - 1)
                 half = 1 << (core.weight_bits - 1)
-                assert (part ^ half) - half == core.weight[neuron, source]
+                assert (part ^ half) - half == core.sources[0].weight[neuron, source]
 
 
 def test_verilog_holds_the_words_of_the_images(program, verilog):

@@ -81,7 +81,7 @@ def check(program, samples=3, **options):
     core = program.cores[0]
     events = random_events(program.network, samples, 1)
     given = events.transpose(1, 0, 2).reshape(-1, core.inputs).astype(np.int64)
-    sums = given @ core.weight.T
+    sums = given @ core.sources[0].weight.T
     if core.constant:
         # Only those of a window's first step count.
         sums[np.arange(len(sums)) % core.steps > 0] = 0
@@ -172,7 +172,7 @@ def test_integrators_send_their_membranes(kind, lanes):
     core = program.cores[0]
     events = random_events(program.network, 3, 1)
     given = events.transpose(1, 0, 2).reshape(-1, core.inputs).astype(np.int64)
-    model, vectors = run(core, given @ core.weight.T)
+    model, vectors = run(core, given @ core.sources[0].weight.T)
     trace = reference.run(program.network, events, membranes=True)
     compare_fired(core, model, trace)
     half = 1 << (core.value_sent_bits - 1)

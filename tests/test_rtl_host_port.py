@@ -8,6 +8,7 @@ from amaranth import Mux
 from lockstep import Bench
 from small_programs import small_program
 from spikeloom.compiler.ir import Events
+from spikeloom.compiler.sources import value_bits
 from spikeloom.rtl.events import EventCode, WordFormat
 from spikeloom.rtl.host_port import IN_FLIGHT_BITS, EventInput
 from spikeloom.rtl.probe import Probe
@@ -15,18 +16,22 @@ from spikeloom.rtl.probe import Probe
 SIGNED, GRADED = Events(lowest=-1), Events(-5, 90)
 
 
-def core_of(inputs, steps, events=None):
-    return small_program((inputs, 2), steps=steps, events=events).cores[0]
+def bits_of(network):
+    return value_bits(network.events.lowest, network.events.highest)
 
 
-def run(core, words, ready=0.67, begin_ready=1.0, decisions=(), patience=20_000):
+def network_of(inputs, steps, events=None):
+    return small_program((inputs, 2), steps=steps, events=events).network
+
+
+def run(network, words, ready=0.67, begin_ready=1.0, decisions=(), patience=20_000):
     """Send (word, last) pairs in lockstep; gives the model, the events, and where samples begin.
 
     A word of None is a cycle without one. The block behind and the readout are ready in a share of
     the cycles. `decisions` are (sample, number of words taken): from then on, until the sample's
     last word, the sample is said to be decided.
     """
-    dut = EventInput(core)
+    dut = EventInput(network)
     model = dut.model()
     generator = random.Random(0)
     events, begins = [], []
@@ -81,17 +86,17 @@ def run(core, words, ready=0.67, begin_ready=1.0, decisions=(), patience=20_000)
     return model, events, begins
 
 
-def legal_words(core, samples, seed=0):
+def legal_words(network, samples, seed=0):
     """Random samples as words with pauses among them, and the events that they become."""
     generator = random.Random(seed)
-    form, code = (kind(core.inputs, core.value_bits) for kind in (WordFormat, EventCode))
-    values = [value for value in range(core.lowest, core.highest + 1) if value]
-    steps = 1 if core.constant else core.steps
+    form, code = (kind(network.input.size, bits_of(network)) for kind in (WordFormat, EventCode))
+    values = [value for value in range(network.events.lowest, network.events.highest + 1) if value]
+    steps = 1 if network.events.constant else network.steps
     words, events = [], []
     for _ in range(samples):
         for step in range(steps):
             addresses = generator.sample(
-                range(core.inputs), min(core.inputs, generator.randrange(6))
+                range(network.input.size), min(network.input.size, generator.randrange(6))
             )
             given = [(address, generator.choice(values)) for address in addresses]
             words += [(form.word(*event), False) for event in given]
@@ -105,36 +110,36 @@ def legal_words(core, samples, seed=0):
 @pytest.mark.parametrize("given", [Events(), SIGNED, GRADED], ids=str)
 @pytest.mark.parametrize(("inputs", "steps"), [(1, 1), (2, 3), (5, 4), (64, 2), (40_000, 3)])
 def test_legal_words_become_events_without_an_error(inputs, steps, given):
-    core = core_of(inputs, steps, given)
-    words, expected = legal_words(core, 3, inputs)
-    model, events, begins = run(core, words, begin_ready=0.5)
+    network = network_of(inputs, steps, given)
+    words, expected = legal_words(network, 3, inputs)
+    model, events, begins = run(network, words, begin_ready=0.5)
     assert events == expected
     assert not model.error
     assert (model.samples_done, len(begins)) == (3, 3)
 
 
 def test_constant_input_has_one_end_per_sample():
-    core = core_of(5, 4, Events(-14, 90, constant=True))
-    words, expected = legal_words(core, 4)
-    model, events, begins = run(core, words)
+    network = network_of(5, 4, Events(-14, 90, constant=True))
+    words, expected = legal_words(network, 4)
+    model, events, begins = run(network, words)
     assert events == expected
     assert not model.error
-    assert events.count(EventCode(5, core.value_bits).window_end) == len(begins) == 4
+    assert events.count(EventCode(5, bits_of(network)).window_end) == len(begins) == 4
 
 
 @pytest.mark.parametrize("address", [5, 6, 7, 8, 0x4000, 0x7FFF])
 def test_address_out_of_range_is_dropped_and_sets_the_error(address):
-    core = core_of(5, 2)
+    network = network_of(5, 2)
     code = EventCode(5)
     words = [(1, False), (address, False), (4, False), (0x8000, False), (0x8000, True)]
-    model, events, _ = run(core, words)
+    model, events, _ = run(network, words)
     assert events == [1, 4, code.end, code.window_end]
     assert model.error
 
 
 def test_address_is_compared_in_its_whole_width():
-    core = core_of(40_000, 1)
-    model, events, _ = run(core, [(40_000, False), (39_999, False), (1 << 31, True)])
+    network = network_of(40_000, 1)
+    model, events, _ = run(network, [(40_000, False), (39_999, False), (1 << 31, True)])
     assert events == [39_999, EventCode(40_000).window_end]
     assert model.error
 
@@ -150,23 +155,23 @@ def test_address_is_compared_in_its_whole_width():
     ids=str,
 )
 def test_value_out_of_range_is_dropped_and_sets_the_error(given, legal, illegal):
-    core = core_of(5, 1, given)
-    form, code = (kind(core.inputs, core.value_bits) for kind in (WordFormat, EventCode))
+    network = network_of(5, 1, given)
+    form, code = (kind(network.input.size, bits_of(network)) for kind in (WordFormat, EventCode))
     last = (form.end, True)
-    model, events, _ = run(core, [*((form.word(3, value), False) for value in legal), last])
+    model, events, _ = run(network, [*((form.word(3, value), False) for value in legal), last])
     assert not model.error
     assert events == [*(code.event(3, value) for value in legal), code.window_end]
     for value in illegal:
-        model, events, _ = run(core, [(form.word(3, value), False), last])
+        model, events, _ = run(network, [(form.word(3, value), False), last])
         assert model.error
         assert events == [code.window_end]
 
 
 def test_bits_above_the_value_must_be_0():
-    core = core_of(5, 1, SIGNED)
-    form = WordFormat(5, core.value_bits)
+    network = network_of(5, 1, SIGNED)
+    form = WordFormat(5, bits_of(network))
     bit = 1 << (form.address_bits + form.value_bits)
-    model, events, _ = run(core, [(form.word(3, 1) | bit, False), (form.end, True)])
+    model, events, _ = run(network, [(form.word(3, 1) | bit, False), (form.end, True)])
     assert model.error
     assert len(events) == 1
 
@@ -180,7 +185,7 @@ def test_bits_above_the_value_must_be_0():
     ],
 )
 def test_last_in_a_wrong_place_sets_the_error_and_keeps_the_steps(words):
-    model, events, _ = run(core_of(5, 2), words)
+    model, events, _ = run(network_of(5, 2), words)
     ends = iter([EventCode(5).end, EventCode(5).window_end])
     assert model.error
     assert events == [next(ends) if word == 0x8000 else word for word, _ in words]
@@ -190,12 +195,12 @@ def test_last_in_a_wrong_place_sets_the_error_and_keeps_the_steps(words):
 @pytest.mark.parametrize("given", [Events(), GRADED], ids=str)
 def test_random_words_are_treated_as_the_model_says(given):
     generator = random.Random(3)
-    core = core_of(9, 3, given)
+    network = network_of(9, 3, given)
     words = [
         (generator.choice([0x8000, 0x8001, 0xFFFF, *range(0x400)]), generator.random() < 0.2)
         for _ in range(400)
     ]
-    model, events, _ = run(core, words, begin_ready=0.6)
+    model, events, _ = run(network, words, begin_ready=0.6)
     assert model.error
     assert 3 < len(events) < 400
 
@@ -203,7 +208,7 @@ def test_random_words_are_treated_as_the_model_says(given):
 @pytest.mark.parametrize("ready", [0.2, 1.0])
 @pytest.mark.parametrize("after", [1, 2, 4, 5, 7])
 def test_decided_sample_ends_its_window_at_once_and_the_rest_of_it_is_dropped(after, ready):
-    core, end = core_of(5, 3), WordFormat(5).end
+    network, end = network_of(5, 3), WordFormat(5).end
     sample = [
         (1, False),
         (end, False),
@@ -215,7 +220,7 @@ def test_decided_sample_ends_its_window_at_once_and_the_rest_of_it_is_dropped(af
     ]
     code = EventCode(5)
     whole = [1, code.end, 2, 3, code.end, 4, code.window_end]
-    model, events, begins = run(core, sample * 3, ready, decisions=[(1, 7 + after)])
+    model, events, begins = run(network, sample * 3, ready, decisions=[(1, 7 + after)])
     # Of the sample that has been decided behind its last word, nothing is left to drop.
     cut = [*whole[:after], code.window_end] if after < 7 else whole
     assert events == [*whole, *cut, *whole]
@@ -225,7 +230,7 @@ def test_decided_sample_ends_its_window_at_once_and_the_rest_of_it_is_dropped(af
 
 
 def test_malformed_word_in_what_is_dropped_still_sets_the_error():
-    core, end = core_of(5, 2), WordFormat(5).end
+    network, end = network_of(5, 2), WordFormat(5).end
     words = [
         (1, False),
         (end, False),
@@ -235,24 +240,24 @@ def test_malformed_word_in_what_is_dropped_still_sets_the_error():
         (end, False),
         (end, True),
     ]
-    model, events, _ = run(core, words, decisions=[(0, 1)])
+    model, events, _ = run(network, words, decisions=[(0, 1)])
     code = EventCode(5)
     assert events == [1, code.window_end, 2, code.end, code.window_end]
     assert model.error
 
 
 def test_sample_waits_until_it_may_begin_and_is_not_held_up_later():
-    core, end = core_of(5, 2), WordFormat(5).end
+    network, end = network_of(5, 2), WordFormat(5).end
     sample = [(1, False), (end, False), (end, True)]
-    model, events, begins = run(core, sample * 4, ready=1.0, begin_ready=0.05)
+    model, events, begins = run(network, sample * 4, ready=1.0, begin_ready=0.05)
     assert begins == [0, 3, 6, 9]
     assert len(events) == 12
     assert model.samples_done == 4
 
 
 def test_samples_are_numbered_modulo_what_their_number_holds():
-    core = core_of(2, 1)
-    model, _, _ = run(core, [(WordFormat(2).end, True)] * 35, ready=1.0)
+    network = network_of(2, 1)
+    model, _, _ = run(network, [(WordFormat(2).end, True)] * 35, ready=1.0)
     assert (model.samples_done, model.sample) == (35, 35 - (1 << IN_FLIGHT_BITS))
 
 

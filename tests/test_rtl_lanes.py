@@ -111,7 +111,9 @@ def test_scan_takes_the_sums_of_weighted_events_and_clears_them(neurons, lanes, 
     steps = list(random_steps(core, 5))
     scans = run(core, steps)
     for (given, _), sums in zip(steps, scans, strict=True):
-        expected = sum((core.weight[:, n] * value for n, value in given), np.zeros(neurons, int))
+        expected = sum(
+            (core.sources[0].weight[:, n] * value for n, value in given), np.zeros(neurons, int)
+        )
         assert sums.tolist() == expected.tolist()
 
 
@@ -119,13 +121,13 @@ def test_scan_takes_the_sums_of_weighted_events_and_clears_them(neurons, lanes, 
 def test_clear_takes_the_sums_away(lanes):
     core = small_program((5, 7), lanes).cores[0]
     scans = run(core, [([(0, 1), (2, 1)], CLEAR), ([(2, 1)], FIRE)])
-    assert scans[1].tolist() == core.weight[:, 2].tolist()
+    assert scans[1].tolist() == core.sources[0].weight[:, 2].tolist()
 
 
 @pytest.mark.parametrize("lowest_first", [True, False])
 def test_sums_reach_both_ends_of_their_width(lowest_first):
     core = small_program((9, 3), 3, 3, events=Events(-8, 7)).cores[0]
-    weight = core.weight[0]
+    weight = core.sources[0].weight[0]
     order = np.argsort(weight)[:: 1 if lowest_first else -1]
     least = [(int(n), 7 if weight[n] < 0 else -8) for n in order]
     most = [(int(n), -8 if weight[n] < 0 else 7) for n in order]
@@ -140,5 +142,5 @@ def test_nothing_moves_without_an_operation():
     core = small_program((5, 7), 3).cores[0]
     assert NO_OPERATION.kind == NONE
     scans = run(core, [([(1, 1)], FIRE), ([], FIRE)], pauses=0.8)
-    assert scans[0].tolist() == core.weight[:, 1].tolist()
+    assert scans[0].tolist() == core.sources[0].weight[:, 1].tolist()
     assert not scans[1].any()

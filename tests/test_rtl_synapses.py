@@ -228,6 +228,6 @@ def test_weight_words_hold_the_weights_lane_by_lane():
         for neuron in range(core.neurons):
             group, lane = divmod(neuron, core.lanes)
             part = words[source * core.groups + group] >> (lane * 5) & 31
-            assert part - 32 * (part >> 4) == core.weight[neuron, source]
+            assert part - 32 * (part >> 4) == core.sources[0].weight[neuron, source]
     # 7 neurons on 3 lanes: the last two lanes of the last group are filling.
     assert all(word >> 5 == 0 for word in words[2::3])

@@ -20,8 +20,9 @@ from spikeloom.compiler.ir import (
     Readout,
     ReadoutKind,
 )
-from spikeloom.compiler.mapping import convolution_of, default_lanes
+from spikeloom.compiler.mapping import convolutions_of, default_lanes
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
+from spikeloom.compiler.passes.repeat_constant_input import repeat_constant_input
 from spikeloom.compiler.readouts import MEMBRANE_READOUTS
 
 Shape = tuple[int, ...]
@@ -76,8 +77,11 @@ def wide_network(seed: int) -> Network:
     return network
 
 
-def dense_chain(seed: int, layers: int) -> Network:
-    """A chain of dense layers with any neurons, input and readout: what the accelerator takes."""
+def dense_chain(seed: int, layers: int, branches: bool = False) -> Network:
+    """A chain of dense layers with any neurons, input and readout: what the accelerator takes.
+
+    With `branches`, projections lead past some layers and from some layers to themselves.
+    """
     draw = _Draw(np.random.default_rng(seed))
     steps = draw.number(1, 7)
     events = replace(draw.one_of(_EVENTS), folded=True)
@@ -90,20 +94,29 @@ def dense_chain(seed: int, layers: int) -> Network:
         if number == 1:
             spread *= max(1, events.highest // 2)
         neuron = draw.neuron(size, spread, number < layers or draw.chance(0.6))
-        populations.append(Population(name, (size,), neuron, name))
+        layer = Population(name, (size,), neuron, name)
         projections.append(edge)
-    readout = draw.readout(populations[-1], steps)
+        if branches:
+            projections += draw.branches(populations, layer)
+        populations.append(layer)
+    recurs = projections[-1].delay == 1
+    readout = draw.readout(populations[-1], steps, spikes=recurs)
     if readout.kind == "first_spike":
         readout = replace(readout, early_stop=draw.chance())
     network = bound_accumulators(
-        Network("chain", steps, tuple(populations), tuple(projections), readout, events=events)
+        repeat_constant_input(
+            Network("chain", steps, tuple(populations), tuple(projections), readout, events=events)
+        )
     )
     network.verify()
     return network
 
 
-def map_chain(seed: int, layers: int) -> Network:
-    """A chain of convolutions and dense layers, as the accelerator takes it; the last is dense."""
+def map_chain(seed: int, layers: int, branches: bool = False) -> Network:
+    """A chain of convolutions and dense layers, as the accelerator takes it; the last is dense.
+
+    With `branches`, projections lead past some layers and from some layers to themselves.
+    """
     draw = _Draw(np.random.default_rng(seed))
     steps = draw.number(1, 5)
     events = replace(draw.one_of(_EVENTS), folded=True)
@@ -122,16 +135,16 @@ def map_chain(seed: int, layers: int) -> Network:
         if number == 1:
             spread *= max(1, events.highest // 2)
         neuron = draw.neuron(int(np.prod(size)), spread, inner or draw.chance(0.6))
-        populations.append(Population(name, size, neuron, name))
+        layer = Population(name, size, neuron, name)
         projections.append(edge)
+        if branches:
+            projections += draw.branches(populations, layer)
+        populations.append(layer)
+    recurs = projections[-1].delay == 1
+    readout = draw.readout(populations[-1], steps, spikes=recurs)
     network = bound_accumulators(
-        Network(
-            "maps",
-            steps,
-            tuple(populations),
-            tuple(projections),
-            draw.readout(populations[-1], steps),
-            events=events,
+        repeat_constant_input(
+            Network("maps", steps, tuple(populations), tuple(projections), readout, events=events)
         )
     )
     network.verify()
@@ -139,8 +152,12 @@ def map_chain(seed: int, layers: int) -> Network:
 
 
 def any_chain(seed: int, layers: int) -> Network:
-    """A chain that the accelerator takes, every other one with feature maps."""
-    return map_chain(seed, layers) if seed % 2 else dense_chain(seed, layers)
+    """A network that the accelerator takes, every other one with feature maps.
+
+    Every other one of each kind has projections past layers, and from layers to themselves.
+    """
+    chain = map_chain if seed % 2 else dense_chain
+    return chain(seed, layers, branches=seed // 2 % 2 == 1)
 
 
 def folding(network: Network, seed: int) -> tuple[dict[str, int], dict[str, int]]:
@@ -149,15 +166,15 @@ def folding(network: Network, seed: int) -> tuple[dict[str, int], dict[str, int]
     lanes: dict[str, int] = {}
     side_by_side: dict[str, int] = {}
     for item in network.layers:
-        convolution = convolution_of(network, item)
+        convolutions = convolutions_of(network, item)
         if draw.chance(0.8):
             lanes[item.name] = draw.number(1, item.size)
-            if convolution is not None:
-                lanes[item.name] = draw.one_of(list(legal_lanes(convolution)))
+            if convolutions:
+                lanes[item.name] = draw.one_of(list(legal_lanes(convolutions)))
         count = lanes.get(item.name, default_lanes(network, item))
         side_by_side[item.name] = count
-        if convolution is not None:
-            side_by_side[item.name] = legal_lanes(convolution)[count].channels
+        if convolutions:
+            side_by_side[item.name] = legal_lanes(convolutions)[count].channels
     # Membranes that are read out leave through a single fire lane.
     firing = network.layers[:-1] if network.readout.kind in MEMBRANE_READOUTS else network.layers
     fire_lanes = {
@@ -227,6 +244,20 @@ class _Draw:
         kernels = Convolution((channels, height, width), shape[0], (1, 1))
         return [self.edge(pre, post, kernels, None)]
 
+    def branches(self, before: list[Population], layer: Population) -> list[Projection]:
+        """Some more projections onto a layer: from before the one before it, and from itself."""
+        assert layer.neuron is not None
+        edges: list[Projection] = []
+        if len(before) > 1 and self.chance():
+            pre = self.one_of(before[:-1])
+            if len(layer.shape) == 1 and len(pre.shape) == 3 and self.chance():
+                edges.append(self.projection(pre, layer.name, layer.size))
+            else:
+                edges += self.second(pre, layer.name, layer.shape)
+        if len(layer.shape) == 1 and layer.neuron.fire and self.chance():
+            edges.append(self.edge(layer, layer.name, (layer.size, layer.size), None))
+        return edges
+
     def edge(
         self, pre: Population, post: str, kind: Convolution | Shape, pooling: Pooling | None
     ) -> Projection:
@@ -282,11 +313,14 @@ class _Draw:
         factors = self.random.choice(_DECAYS, size if self.chance() else 1)
         return Decay.from_float(np.broadcast_to(factors, (size,)), self.number(4, 12))
 
-    def readout(self, population: Population, steps: int) -> Readout:
+    def readout(self, population: Population, steps: int, spikes: bool = False) -> Readout:
+        """Any readout, or with `spikes` any one of these."""
         kinds: list[ReadoutKind] = ["final_membrane", "maximum_membrane"]
         assert population.neuron is not None
         if population.neuron.fire:
             kinds = list(get_args(ReadoutKind))
+        if spikes:
+            kinds = [kind for kind in kinds if kind not in MEMBRANE_READOUTS]
         kind = self.one_of(kinds)
         weights: tuple[int, ...] = ()
         if kind == "weighted_spike_count":

@@ -10,10 +10,12 @@ from spikeloom.compiler.passes.fold_gains import fold_gains
 from spikeloom.compiler.passes.fold_input_step import fold_input_step
 from spikeloom.compiler.passes.make_thresholds_inclusive import make_thresholds_inclusive
 from spikeloom.compiler.passes.quantize import quantize
+from spikeloom.compiler.passes.repeat_constant_input import repeat_constant_input
 
 Pass = Callable[[Network], Network]
 
 PIPELINE: tuple[Pass, ...] = (
+    repeat_constant_input,
     fold_input_step,
     fold_gains,
     make_thresholds_inclusive,

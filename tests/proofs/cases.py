@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from proofs import neurons, senders, streams
+from proofs import arbiters, neurons, senders, streams
 from proofs.cores import tiny_core, tiny_program
 from spikeloom.compiler.fixed import Decay, Reset
 from spikeloom.sim.formal import Proof
@@ -39,6 +39,11 @@ def layer_credits() -> Proof:
 def layer_pace() -> Proof:
     core = tiny_core([[1, -2]] * 3, lanes=3, fire_lanes=2)
     return streams.layer_pace(core, places=3, most=8)
+
+
+def arbiter() -> Proof:
+    """An input of two neurons and a layer of two that reaches itself."""
+    return arbiters.arbiter(tiny_core([[1, -2], [2, 1]], recurrent=[[0, 1], [-1, 2]]))
 
 
 def accelerator_output() -> Proof:

@@ -27,12 +27,14 @@ def tiny_program(
     state_bits: int = 4,
     weight_bits: int = 3,
     weight_shift: int = 0,
+    recurrent: Any = None,
     **neuron: Any,
 ) -> Program:
     """A program of one layer.
 
     Parameters
     ----------
+    recurrent : weights of the layer onto itself, integers, shape (neurons, neurons)
     weight : integers, shape (neurons, inputs)
     decay : of all neurons
     neuron : other fields of FixedNeuron
@@ -61,7 +63,10 @@ def tiny_program(
         Population("input", (inputs,), None, "spikes"),
         Population("layer", (neurons,), fixed, "layer"),
     )
-    network = Network("tiny", steps, populations, (edge,), Readout("layer", readout))
+    edges: tuple[Projection, ...] = (edge,)
+    if recurrent is not None:
+        edges = (edge, replace(edge, pre="layer", weight=np.array(recurrent)))
+    network = Network("tiny", steps, populations, edges, Readout("layer", readout))
     fires = {} if readout != "spike_count" else {"layer": fire_lanes}
     return Program(bound_accumulators(network), {"layer": lanes}, fires)
 

@@ -96,7 +96,7 @@ def fire_lane(core: Core) -> Proof:
     m.d.comb += operation.as_value().eq(proof.anything(len(operation.as_value()), "apply"))
     total = proof.anything(signed(core.sum_bits), "sums")
     m.d.comb += unit.sums.eq(total)
-    weight = core.weight[0]
+    weight = core.sources[0].weight[0]
     proof.suppose((total >= int(weight.clip(max=0).sum())) & (total <= int(weight.clip(0).sum())))
 
     # An engine first clears the row, and leaves it the time to come back between two visits.

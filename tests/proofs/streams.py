@@ -40,7 +40,7 @@ def layer_pace(core: Core, places: int, most: int) -> Proof:
     _drive(proof, layer)
     proof.suppose(layer.o.ready)
     waits = Signal(range(most + 2))
-    with m.If(layer.i.valid & ~layer.i.ready):
+    with m.If(layer.i0.valid & ~layer.i0.ready):
         m.d.sync += waits.eq(waits + 1)
     with m.Else():
         m.d.sync += waits.eq(0)
@@ -78,9 +78,9 @@ def accelerator_output(program: Program) -> Proof:
 
 
 def _drive(proof: Proof, layer: Any) -> None:
-    event = layer.i.payload.as_value()
+    event = layer.i0.payload.as_value()
     proof.module.d.comb += [
-        layer.i.valid.eq(proof.anything(1, "valid")),
+        layer.i0.valid.eq(proof.anything(1, "valid")),
         event.eq(proof.anything(len(event), "event")),
         layer.o.ready.eq(proof.anything(1, "ready")),
     ]
