@@ -3,7 +3,7 @@
 Its queues have proofs of their own (`queues`); these are about what leaves them.
 """
 
-from amaranth import Cat, Signal
+from amaranth import Cat, Const, Signal
 
 from proofs.queues import claim_handshake
 from spikeloom.compiler.cores import Core
@@ -31,7 +31,7 @@ def arbiter(core: Core) -> Proof:
     leaves, drops = [], []
     for number, (source, head) in enumerate(zip(core.sources, heads, strict=True)):
         pop = head.valid & head.ready
-        drop = pop & ~head.p.end & dut.first_step if source.delay else 0
+        drop = pop & ~head.p.end & dut.first_step if source.delay else Const(0)
         leaves.append(pop & ~drop)
         drops.append(drop)
         proof.claim(f"an event of source {number} leaves as itself", push, pop & ~drop)
@@ -40,7 +40,7 @@ def arbiter(core: Core) -> Proof:
         )
         proof.claim(f"source {number} keeps number and address", same, pop & ~drop & ~head.p.end)
         proof.claim(f"an end of source {number} ends the step", ends, pop & head.p.end)
-        waits = source.delay and dut.fresh & dut.first_step
+        waits = dut.fresh & dut.first_step if source.delay else Const(0)
         proof.claim(f"a step does not end before source {number}", pop & head.p.end, ends & ~waits)
     proof.claim("one source at a time", sum(leaves) == 1, push & ~joined.p.end)
     proof.claim("nothing comes from nowhere", Cat(leaves).any(), push)
