@@ -49,7 +49,7 @@ ARITHMETIC = {
     "saturation": "I to current_bits and Vr to state_bits, once per time step; A and V never wrap "
     "in accumulator_bits",
     "bias": "added in every time step of the window",
-    "delay": "none: a spike of step t acts on the next layer in step t",
+    "delay": "a spike of step t acts on other layers in step t, and on its own in step t + 1",
     "events": "of a layer 0 or 1; of the input lowest .. highest, in a file times step",
     "pooling": "events of a square of size x size pixels act as one input, as often as there are "
     "events; rows and columns that fill no square are dropped",

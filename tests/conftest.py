@@ -55,7 +55,7 @@ def parse_model() -> Callable[..., onnx.ModelProto]:
         model = onnx.parser.parse_model(
             f"{header} net ({inputs}) => ({outputs}) <{constants}> {{ {nodes} }}"
         )
-        model.functions.append(neuron_function())
+        model.functions.extend(neuron_function(recurrent) for recurrent in (False, True))
         return model
 
     return parse

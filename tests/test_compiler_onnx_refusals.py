@@ -148,6 +148,22 @@ REFUSED = {
         "",
         "cuts through the time axis",
     ),
+    "recurrent weights of another shape": (
+        CURRENT
+        + "lif, v = spikeloom.RecurrentNeuron (current, weight, alpha, beta, threshold)"
+        + COUNT,
+        "",
+        "RecurrentNeuron node 'lif': recurrent weight 'weight' has the shape (3, 2) for a current "
+        "of shape (4, 11, 2); wanted [T, N, neurons] and (neurons, neurons)",
+    ),
+    "recurrent neurons that never fire": (
+        CURRENT
+        + "lif, v = spikeloom.RecurrentNeuron <fire = 0> (current, weight, alpha, beta, threshold)"
+        + "counts = ReduceSum <keepdims = 0> (v, time)",
+        "",
+        "RecurrentNeuron node 'lif': it is recurrent but never fires (fire = 0); wanted "
+        "spikeloom::Neuron",
+    ),
     "division by zero": (
         "product = MatMul (spikes, weight) current = Div (product, alpha)" + NEURON + COUNT,
         "",

@@ -7,13 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.fixed_onnx import fixed_model
+from spikeloom.compiler.onnx_import import import_network
+from spikeloom.compiler.passes import lower
 from spikeloom.models import runtime
 from spikeloom.models.check import check_export
 from spikeloom.models.encoders import ConstantCurrent, EvenlySpaced
 from spikeloom.models.exact import make_sums_exact
 from spikeloom.models.export import convert, export
-from spikeloom.models.layers import SpikeCount, Spiking
+from spikeloom.models.layers import Recurrent, SpikeCount, Spiking
 from spikeloom.models.neuron import Compare, Reset
+from spikeloom.sim.oracle import compare_fixed
 
 
 class Tiny(nn.Module):
@@ -83,6 +87,52 @@ def test_membranes_are_equal_to_the_last_bit() -> None:
         current = module.linear(torch.from_numpy(spikes.astype(np.float32)))
         expected = module.hidden.integrate(current)[1]
     assert np.array_equal(membranes, expected.numpy())
+
+
+class Loop(nn.Module):
+    """6-5-3 neurons, of which the five reach themselves."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(6, 5)
+        self.hidden = Recurrent(5, 0.5, 0.25, 0.5, gain=gain)
+        self.output = nn.Sequential(nn.Linear(5, 3, bias=False), Spiking(1.0, 0.25))
+        self.count = SpikeCount()
+        make_sums_exact(self)
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        counts: Tensor = self.count(self.output(self.hidden(self.linear(spikes))))
+        return counts
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.5])
+def test_recurrent_layer_goes_through_all_stages(gain: float) -> None:
+    module = Loop(gain)
+    model = convert(module, 5, (6,), name="loop")
+    operators = {node.op_type for node in model.graph.node if node.domain == "spikeloom"}
+    assert operators == {"Neuron", "RecurrentNeuron"}
+    spikes = random_spikes(5, 40)
+    assert check_export(module, model, spikes) == {"hidden": 5 * 40 * 5, "output.1": 5 * 40 * 3}
+    network = lower(import_network(model, "loop"))
+    assert [edge.delay for edge in network.projections] == [0, 1, 0]
+    compare_fixed(network, fixed_model(network), spikes.astype(np.uint8))
+
+
+def test_recurrent_layer_adds_its_own_spikes_a_step_later() -> None:
+    layer = Recurrent(2, beta=0.0, threshold=1.0)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.0, 0.0], [2.0, 0.0]]))
+    current = torch.zeros(4, 1, 2)
+    current[0, 0, 0] = 2.0
+    assert layer(current)[:, 0].tolist() == [[1, 0], [0, 1], [0, 0], [0, 0]]
+
+
+def test_recurrent_layer_of_another_size_is_refused() -> None:
+    with pytest.raises(SpikeloomError, match=r"5 neurons got a current of shape \(4, 1, 6\)"):
+        Recurrent(5)(torch.zeros(4, 1, 6))
+    with pytest.raises(SpikeloomError, match="has 0 neurons; wanted >= 1"):
+        Recurrent(0)
 
 
 def test_nodes_and_values_carry_the_names_of_the_layers(tiny: onnx.ModelProto) -> None:

@@ -22,7 +22,7 @@ from spikeloom.models.encoders import (
     TimeToFirstSpike,
 )
 from spikeloom.models.export import convert
-from spikeloom.models.layers import SpikeCount, Spiking, record_spikes
+from spikeloom.models.layers import Recurrent, SpikeCount, Spiking, record_spikes
 from spikeloom.models.networks import Architecture, build
 from spikeloom.models.recipes import find
 from spikeloom.models.rounding import Rounding
@@ -230,3 +230,9 @@ def test_a_step_stays_while_it_serves() -> None:
             linear.weight *= factor
         rounding.choose_steps()
         assert rounding.steps == Rounding(module, random_spikes(2, 1, 20), 4).steps
+
+
+def test_a_recurrent_layer_is_refused() -> None:
+    module = nn.Sequential(nn.Linear(20, 4), Recurrent(4))
+    with pytest.raises(SpikeloomError, match="recurrent layer cannot be trained for few bits yet"):
+        Rounding(module, random_spikes(2, 1, 20), 4)
