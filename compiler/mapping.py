@@ -180,7 +180,7 @@ def _map_layer(
     edges = network.projections_to(layer.name)
     convolutions = convolutions_of(network, layer)
     _check_maps(network, layer, convolutions)
-    constant = network.events.constant and edges[0].pre == network.input.name
+    constant = network.events.constant and any(edge.pre == network.input.name for edge in edges)
     if constant and len(edges) > 1:
         raise SpikeloomError(
             f"layer '{layer.name}' receives the constant input and other events; the pass "

@@ -102,16 +102,17 @@ def test_compile_writes_program_oracle_and_passes(
         "small.program.safetensors",
         "small.fixed.onnx",
         "passes/00-import.txt",
-        "passes/01-fold_input_step.txt",
-        "passes/02-fold_gains.txt",
-        "passes/03-make_thresholds_inclusive.txt",
-        "passes/04-choose_scales.txt",
-        "passes/05-quantize.txt",
-        "passes/06-bound_accumulators.txt",
+        "passes/01-repeat_constant_input.txt",
+        "passes/02-fold_input_step.txt",
+        "passes/03-fold_gains.txt",
+        "passes/04-make_thresholds_inclusive.txt",
+        "passes/05-choose_scales.txt",
+        "passes/06-quantize.txt",
+        "passes/07-bound_accumulators.txt",
     }
     program = Program.load(out / "small.program.safetensors")
     assert program.lanes == {"lif": 1}
-    text = (out / "passes/06-bound_accumulators.txt").read_text(encoding="utf-8")
+    text = (out / "passes/07-bound_accumulators.txt").read_text(encoding="utf-8")
     assert text == f"{program.network}\n"
     spikes = read_spikes(spikes_file, program.network).spikes
     counts = run_model(out / "small.fixed.onnx", spikes, ["counts"])["counts"]
@@ -281,13 +282,14 @@ def test_network_that_the_accelerator_does_not_take_is_compiled_with_a_note(
     parse_model: Parse, spikes_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "small.onnx"
-    shortcut = "again = MatMul (lif, square) both = Add (again, product)"
-    last = "last, w = spikeloom.Neuron (both, alpha, beta, threshold)"
-    nodes = NODES + shortcut + last + COUNT.replace("lif", "last")
+    neuron = "RecurrentNeuron (current, square, "
+    nodes = (
+        NODES.replace("Neuron (current, ", neuron) + "counts = ReduceMax <keepdims = 0> (v, time)"
+    )
     square = "float[2,2] square = {1, 0, 0, 1}"
     path.write_bytes(parse_model(nodes, initializers=square).SerializeToString())
     result = run(compile_command, path, "-o", tmp_path / "out", "--check", spikes_file)
-    told = "layer 'last' receives projections from 'lif', 'spikes'; the accelerator takes a chain"
+    told = "layer 'lif' is read out by its membranes and projects onto itself"
     assert result["accelerator_refusal"].startswith(told)
     assert "note: 'spikeloom emit' will refuse this program" in capsys.readouterr().out
     program = tmp_path / "out" / "small.program.safetensors"

@@ -16,6 +16,7 @@ from spikeloom.compiler import reference
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import Reset
 from spikeloom.compiler.ir import FixedNeuron, Network, Neuron, Readout
+from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 from spikeloom.compiler.program import VERSION, Program
 
 Description = dict[str, Any]
@@ -128,10 +129,17 @@ def test_lanes_that_do_not_fit_are_refused_at_once() -> None:
 
 
 def test_network_that_the_accelerator_does_not_take_is_a_program(tmp_path: Path) -> None:
-    program = Program(network(skip=True), {"layer1": 3})
-    assert program.refusal is not None
-    assert "the accelerator takes a chain of layers" in program.refusal
-    with pytest.raises(SpikeloomError, match="the accelerator takes a chain of layers"):
+    chain = network()
+    edge = replace(chain.projections[1], pre="layer2", weight=np.eye(4, dtype=np.int64))
+    recurrent = replace(
+        chain,
+        projections=(*chain.projections, edge),
+        readout=replace(chain.readout, kind="final_membrane"),
+    )
+    program = Program(bound_accumulators(recurrent), {"layer1": 3})
+    told = "'layer2' is read out by its membranes and projects onto itself"
+    assert program.refusal is not None and told in program.refusal
+    with pytest.raises(SpikeloomError, match=told):
         program.cores  # noqa: B018
     program.save(tmp_path / "skip.safetensors")
     loaded = Program.load(tmp_path / "skip.safetensors")

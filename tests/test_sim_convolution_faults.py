@@ -41,8 +41,8 @@ PROGRAMS = {
 FAULTS = parse("""
 the first column of a border is missed [banks] => queue.level
 @ AxisTable.__init__
-- entries[position << self.visit_bits | number] = (
-+ entries[position << self.visit_bits | number] = (position > 0) * (
+- entries[place | number] = (
++ entries[place | number] = (position > 0) * (
 
 visits end too early along the rows [groups] => queue.level
 @ AxisTable.__init__
@@ -51,8 +51,8 @@ visits end too early along the rows [groups] => queue.level
 
 the words of a row are taken for another one [banks] => lanes.write_data
 @ AxisTable.__init__
-- (visit.word * pitch) << self.target_bits
-+ (visit.word * pitch ^ 1) << self.target_bits
+- words[source][visit.word] << self.target_bits
++ (words[source][visit.word] ^ 1) << self.target_bits
 
 a bank too many is used [banks] => lanes.write_enable
 @ Target.enables
@@ -86,8 +86,8 @@ the operation is a cycle early [banks] => engine.before
 
 a group of channels is skipped [groups] => queue.level
 @ ConvolutionEngine._advance
-- self.group == core.groups_visited - 1
-+ self.group == max(core.groups_visited - 2, 0)
+- self._by_source([each - 1 for each in core.groups_visited])
++ self._by_source([max(each - 2, 0) for each in core.groups_visited])
 
 all channels reach the first groups [groups] => engine.before
 @ ConvolutionEngine._aim
@@ -181,8 +181,8 @@ an event comes twice out of the memory [banks] => queue.head
 
 a value comes with the event before [constant] => lanes.write_data
 @ ConvolutionEngine._read_weights
-- m.d.sync += value.eq(self.i.p.value)
-+ m.d.comb += value.eq(self.i.p.value)
+- self._weigh(m, read.data, 1)
++ self._weigh(m, read.data, 0)
 
 an address that is no pixel's is passed on [constant, address] => input.error
 @ EventInput._is_legal

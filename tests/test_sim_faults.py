@@ -133,13 +133,13 @@ a signed event has the wrong sign [single] => lanes.write_data
 
 the highest bit of a value is lost [graded] => lanes.sums
 @ SynapseEngine._weigh
-- fetched_value.eq(value)
-+ fetched_value.eq(value[:-1])
+- _delayed(m, self.i.p.value, delay + 2)
++ _delayed(m, self.i.p.value[:-1], delay + 2)
 
 the value of the event behind [graded] => lanes.sums
 @ SynapseEngine._weigh
-- factor.eq(fetched_value),
-+ factor.eq(value),
+- _delayed(m, self.i.p.value, delay + 2)
++ _delayed(m, self.i.p.value, delay + 1)
 
 constant input acts in one step [constant] => queue.level
 @ SynapseEngine._advance

@@ -49,8 +49,8 @@ an address out of range is passed on [counts, address] => input.error, queue.lev
 
 a value below the range is passed on [final, value] => input.error, queue.level
 @ EventInput._is_legal
-- (value >= core.lowest) & (value <= core.highest)
-+ (value <= core.highest)
+- (value >= events.lowest) & (value <= events.highest)
++ (value <= events.highest)
 
 bits that nothing needs are ignored [final, between] => input.error, queue.level
 @ EventInput._is_legal

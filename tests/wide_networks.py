@@ -235,14 +235,29 @@ class _Draw:
         return self.edge(pre, post, (dense, int(np.prod(shape))), pooling)
 
     def second(self, pre: Population, post: str, shape: Shape) -> list[Projection]:
-        """A projection past a layer, dense or of 1 x 1 kernels, where the shapes allow it."""
+        """A projection past a layer, dense or a convolution, where the shapes allow it."""
         if len(shape) == 1:
             return [self.edge(pre, post, (shape[0], pre.size), None)]
-        if pre.shape[1:] != shape[1:]:
+        if len(pre.shape) != 3:
             return []
         channels, height, width = pre.shape
-        kernels = Convolution((channels, height, width), shape[0], (1, 1))
-        return [self.edge(pre, post, kernels, None)]
+        kernel, stride, before, behind = zip(
+            *(
+                self.axis(given, wanted)
+                for given, wanted in zip((height, width), shape[1:], strict=True)
+            ),
+            strict=True,
+        )
+        each = Convolution((channels, height, width), shape[0], kernel, stride, (*before, *behind))
+        return [self.edge(pre, post, each, None)]
+
+    def axis(self, given: int, wanted: int) -> tuple[int, int, int, int]:
+        """Kernel, stride and padding on both sides that bring so many places to so many."""
+        stride = self.number(1, 2)
+        reached = (wanted - 1) * stride
+        padding = max(0, 1 + reached - given) + self.number(0, 1)
+        before = self.number(0, padding)
+        return given + padding - reached, stride, before, padding - before
 
     def branches(self, before: list[Population], layer: Population) -> list[Projection]:
         """Some more projections onto a layer: from before the one before it, and from itself."""
