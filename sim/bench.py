@@ -30,8 +30,6 @@ from spikeloom.sim.wrapper import drive_word
 CONFIGURATION = "SPIKELOOM_BENCH"
 # How the bench tells on standard output that a sample is done.
 PROGRESS = "samples done:"
-# No layer is so slow: a device that sends nothing for so many cycles is stuck.
-PATIENCE = 200_000
 
 
 class Sender:
@@ -94,7 +92,9 @@ async def lockstep(dut: Any) -> None:
             await _reset(dut)
             await _run(dut, accelerator, words, pauses, 1, run["reset_after"])
         await _reset(dut)
-        outcomes.append(await _run(dut, accelerator, words, pauses, spikes.shape[1], PATIENCE))
+        outcomes.append(
+            await _run(dut, accelerator, words, pauses, spikes.shape[1], configuration["patience"])
+        )
         if outcomes[-1]["difference"] is not None:
             break
     Path(configuration["result"]).write_text(json.dumps(outcomes))

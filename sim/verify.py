@@ -28,6 +28,7 @@ from spikeloom.sim.bench import PROGRESS
 from spikeloom.sim.coverage import Coverage, coverage
 from spikeloom.sim.difference import Difference
 from spikeloom.sim.features import features_of
+from spikeloom.sim.latency import lower_bound
 from spikeloom.sim.simulator import build_model, run_bench
 from spikeloom.sim.stimulus import Pauses
 
@@ -39,6 +40,9 @@ PAUSES = (
     Pauses(input=0.5, output=0.97, burst=400),
 )
 RESET_AFTER = 100
+# A device that sends nothing for so many cycles is stuck: far more than any pause takes, and than
+# the busiest layer works on a sample.
+PATIENCE, PATIENCE_PER_CYCLE = 200_000, 10
 # Stands for a number that the cycle model never computed; no accumulator holds it.
 MISSING = np.iinfo(np.int64).min
 
@@ -124,6 +128,8 @@ def verify(
         "program": str((directory / "program.safetensors").resolve()),
         "spikes": str((directory / "spikes.npz").resolve()),
         "probe": probe,
+        "patience": PATIENCE
+        + PATIENCE_PER_CYCLE * int(lower_bound(program, spikes).max(initial=0)),
         "runs": [
             {"pauses": pause.as_dict(), "reset_after": RESET_AFTER if index else 0}
             for index, pause in enumerate(pauses)
