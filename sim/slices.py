@@ -173,12 +173,19 @@ def _judge(layer: Population) -> tuple[Population, Projection]:
 
 
 def folded(network: Network, most_lanes: int) -> Program:
-    """A program whose layers have as many lanes as they can, up to a number."""
+    """A program whose layers have as many lanes as they can, up to a number.
+
+    Pooling neurons have one: an event reaches one channel, so that others would have nothing to do.
+    """
     lanes = {}
     for layer in network.layers:
         convolutions = convolutions_of(network, layer)
         legal = legal_lanes(convolutions) if convolutions else range(1, layer.size + 1)
-        lanes[layer.name] = max(count for count in legal if count <= most_lanes)
+        is_depthwise = convolutions and all(
+            each.groups == each.features == each.shape[0] for each in convolutions
+        )
+        most = 1 if is_depthwise else most_lanes
+        lanes[layer.name] = max(count for count in legal if count <= most)
     return Program(network, lanes)
 
 
@@ -230,11 +237,6 @@ def _first_channels(source: Source, channels: int) -> Source:
         weight=source.weight[:, :channels],
         convolution=replace(each, shape=(channels, *each.shape[1:])),
     )
-
-
-def is_narrowed(core: Core, narrow: Core) -> bool:
-    """Whether a core has lost channels of its sources."""
-    return core.inputs != narrow.inputs
 
 
 def state_bits(core: Core) -> int:

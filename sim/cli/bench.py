@@ -6,6 +6,7 @@
   hardware   size and speed of the zoo's networks after place and route, cycles on real samples
   verification
              the zoo's networks in Verilator, every signal at every clock edge, on real samples
+  large      what VGG9 and ResNet11 need, and their kinds of layers one by one
   train      samples per second of the training loop, beside a loop written by hand
 
 Cycles are exact and the same on every machine. Rates depend on the machine: compare only those of
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.sim.cli import bench_hardware, bench_software, bench_verification
+from spikeloom.sim.cli import bench_hardware, bench_large, bench_software, bench_verification
 from spikeloom.sim.cli.console import Console
 
 HELP = "measure cycles and size of hardware, or the speed of software and training"
@@ -49,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "the zoo's networks, clock cycle by clock cycle"
     verification = _add(measurements, "verification", bench_verification.measure, text, None)
     bench_verification.add_arguments(verification)
+    text = "networks that fit no part, layer by layer"
+    large = _add(measurements, "large", bench_large.measure, text, None)
+    bench_large.add_arguments(large)
     train = _add(measurements, "train", _train, "speed of the training loop", "recipe")
     train.add_argument(
         "--data",
