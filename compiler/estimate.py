@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from spikeloom.compiler.addresses import Addresses
 from spikeloom.compiler.convolution_core import ConvolutionCore
 from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, Core
+from spikeloom.compiler.ir import Network
+from spikeloom.compiler.on_chip import pixel_lanes, pixel_rows
 from spikeloom.compiler.sources import Source
 
 # Look-up tables, measured on synthesised designs for ECP5: what a lane takes per bit of its sums
@@ -25,6 +28,8 @@ LUTS_PER_CONVOLUTION = 400
 LUTS_PER_BANK_BIT = 0.5
 # Where events of several sources meet: two places per source and two for all, and the choice.
 LUTS_PER_EVENT_BIT = 5.0
+# A comparison, and for random spikes a bit of a shift register.
+LUTS_PER_PIXEL_BIT = 4.0
 # Two tables of 16 words and a choice.
 LUTS_PER_ROM_BIT = 2.0
 
@@ -63,6 +68,20 @@ class _Memory(NamedTuple):
 
     blocks: int
     luts: float
+
+
+def ports_size(network: Network, budget: Budget) -> Size:
+    """What stands beside the cores: the ports, the readout, and an encoder on the chip."""
+    encoder = network.on_chip
+    if encoder is None:
+        return Size(LUTS_OF_PORTS, 0, 0)
+    addresses = Addresses(network.input.shape)
+    lanes = pixel_lanes(addresses)
+    # One is filled while the other is scanned.
+    memories = [_memory(pixel_rows(addresses), lanes * encoder.code_bits, budget)] * 2
+    luts = LUTS_OF_PORTS + LUTS_PER_CORE + LUTS_PER_PIXEL_BIT * lanes * encoder.code_bits
+    luts += sum(item.luts for item in memories)
+    return Size(luts, 0, sum(item.blocks for item in memories))
 
 
 def core_size(core: Core, budget: Budget) -> Size:

@@ -17,6 +17,7 @@ from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import Decay, exact_float, signed_range
 from spikeloom.compiler.intervals import weighted_events
 from spikeloom.compiler.ir import FixedNeuron, Network, Population, Projection
+from spikeloom.compiler.on_chip import OnChipEncoder, random_bytes
 from spikeloom.compiler.onnx_events import INPUT_KEY, write_events
 from spikeloom.compiler.operator import (
     DOMAIN,
@@ -132,7 +133,27 @@ def _add_input(graph: _Graph, network: Network) -> None:
     # -1 is the batch; the input's features are flattened, as the populations are.
     graph.constant("input.flat", np.asarray([network.steps, -1, given.size]))
     cast = graph.node("Cast", [values], f"{given.name}.whole", "cast", to=TensorProto.INT64)
-    graph.node("Reshape", [cast, "input.flat"], whole, "flatten")
+    if network.on_chip is None:
+        graph.node("Reshape", [cast, "input.flat"], whole, "flatten")
+        return
+    pixels = graph.node("Reshape", [cast, "input.flat"], f"{given.name}.pixels", "flatten")
+    _encode(graph, network.on_chip, network, pixels, whole)
+
+
+def _encode(
+    graph: _Graph, encoder: OnChipEncoder, network: Network, pixels: str, spikes: str
+) -> None:
+    """What an encoder on the chip makes of pixels, which are the same in every time step."""
+    if encoder.kind == "bernoulli":
+        drawn = random_bytes(encoder.seed, network.input.shape, network.steps)
+        random = graph.constant("encoder.bytes", drawn[:, None])
+        fires = graph.node("Less", [random, pixels], "encoder.below", "draw")
+    else:
+        codes = graph.constant("encoder.codes", encoder.time_codes())
+        steps = graph.constant("encoder.steps", np.arange(1, network.steps + 1).reshape(-1, 1, 1))
+        times = graph.node("Gather", [codes, pixels], "encoder.times", "look up", axis=0)
+        fires = graph.node("Equal", [times, steps], "encoder.now", "compare times")
+    graph.node("Cast", [fires], spikes, "spike", to=TensorProto.INT64)
 
 
 def _add_layer(graph: _Graph, network: Network, layer: Population) -> None:

@@ -12,12 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeloom.compiler.addresses import Addresses
 from spikeloom.compiler.convolution_core import ConvolutionCore, legal_lanes
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.estimate import LUTS_OF_PORTS, Budget, core_size
+from spikeloom.compiler.estimate import Budget, core_size, ports_size
 from spikeloom.compiler.ir import Network
 from spikeloom.compiler.mapping import MAX_FIRE_LANES, map_network
+from spikeloom.compiler.on_chip import pixel_rows
 from spikeloom.compiler.reference import Trace
 
 # Clock cycles of a time step beside events and rows: the way through the pipeline and back.
@@ -59,7 +61,12 @@ class _Cost(NamedTuple):
     blocks: float
 
 
-_PORTS = _Cost(0, 0, LUTS_OF_PORTS, 0, 0)
+def _ports(network: Network, budget: Budget) -> _Cost:
+    """Of what stands beside the cores; an encoder on the chip looks at all pixels in every step."""
+    cycles = 0
+    if network.on_chip is not None:
+        cycles = network.steps * pixel_rows(Addresses(network.input.shape))
+    return _Cost(cycles, cycles, *ports_size(network, budget))
 
 
 def fold(network: Network, budget: Budget, events: Mapping[str, float] | None = None) -> Folding:
@@ -94,9 +101,10 @@ def pareto_front(
         [(core, _cost(core, budget, counts)) for core in _foldings_of(full)]
         for full, counts in _with_events(network, cores, events)
     ]
-    found = [_described(chosen, cost) for chosen, cost in _combine(options, budget)]
+    ports = _ports(network, budget)
+    found = [_described(chosen, cost) for chosen, cost in _combine(options, ports, budget)]
     if not found:
-        raise _unmet(options, budget)
+        raise _unmet(options, ports, budget)
     found.sort(key=lambda item: (item.luts, item.cycles))
     front: list[Folding] = []
     for item in found:
@@ -126,7 +134,7 @@ def estimate(
     """
     cores = map_network(network, lanes, fire_lanes)
     costs = [_cost(core, budget, counts) for core, counts in _with_events(network, cores, events)]
-    return _described(cores, reduce(_together, costs, _PORTS))
+    return _described(cores, reduce(_together, costs, _ports(network, budget)))
 
 
 def mean_events(trace: Trace) -> dict[str, float]:
@@ -175,10 +183,10 @@ def _cost(core: Core, budget: Budget, events: Sequence[float]) -> _Cost:
 
 
 def _combine(
-    options: Sequence[Sequence[tuple[Core, _Cost]]], limits: Budget | None
+    options: Sequence[Sequence[tuple[Core, _Cost]]], ports: _Cost, limits: Budget | None
 ) -> list[tuple[tuple[Core, ...], _Cost]]:
     """One option per layer in all ways that are within the limits and not worse than another."""
-    combined: list[tuple[tuple[Core, ...], _Cost]] = [((), _PORTS)]
+    combined: list[tuple[tuple[Core, ...], _Cost]] = [((), ports)]
     counts = _counts(options, limits)
     for layer in options:
         grown = [
@@ -254,10 +262,13 @@ def _described(cores: Sequence[Core], cost: _Cost) -> Folding:
     )
 
 
-def _unmet(options: Sequence[Sequence[tuple[Core, _Cost]]], budget: Budget) -> SpikeloomError:
+def _unmet(
+    options: Sequence[Sequence[tuple[Core, _Cost]]], ports: _Cost, budget: Budget
+) -> SpikeloomError:
     # Where only the size counts, speed must not keep an option.
     still = [[(core, cost._replace(slowest=0, total=0)) for core, cost in item] for item in options]
-    chosen, cost = min(_combine(still, None), key=lambda item: _excess(item[1], budget))
+    found = _combine(still, ports._replace(slowest=0, total=0), None)
+    chosen, cost = min(found, key=lambda item: _excess(item[1], budget))
     lanes = ", ".join(f"{core.name}={core.lanes}" for core in chosen)
     return SpikeloomError(
         f"no folding is within {budget.luts:,} look-up tables, {budget.blocks:,} block RAMs and "

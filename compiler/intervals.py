@@ -55,7 +55,8 @@ def weighted_events(network: Network, edge: Projection) -> Interval:
     lowest, highest = 0, 1
     if source is network.input:
         # A sum begins without any event, which counts as 0.
-        lowest, highest = min(network.events.lowest, 0), max(network.events.highest, 0)
+        events = network.input_events
+        lowest, highest = min(events.lowest, 0), max(events.highest, 0)
     ends = np.broadcast_to(np.array([[lowest], [highest]], np.float64), (2, source.size))
     negative = edge.current(ends, np.minimum(edge.weight, 0).astype(np.float64))
     positive = edge.current(ends, np.maximum(edge.weight, 0).astype(np.float64))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import Decay, IntArray, Reset
 from spikeloom.compiler.geometry import Convolution, Pooling
+from spikeloom.compiler.on_chip import HIGHEST_PIXEL, OnChipEncoder
 
 FloatArray = NDArray[np.float64]
 
@@ -250,7 +251,8 @@ class Network:
 
     `populations` stand in the order in which a time step visits them: the input first, then each
     population after those others that project to it. `encoder` says how the input events are made,
-    as the ONNX file's metadata states it, and `events` what they may be.
+    as the ONNX file's metadata states it, and `events` what is given from outside: with `on_chip`
+    that is pixels, of which the accelerator makes the input's spikes.
     """
 
     name: str
@@ -261,6 +263,12 @@ class Network:
     precision: Precision = field(default_factory=Precision)
     encoder: str = DEFAULT_ENCODER
     events: Events = field(default_factory=Events)
+    on_chip: OnChipEncoder | None = None
+
+    @property
+    def input_events(self) -> Events:
+        """What the input population sends to the layers."""
+        return self.events if self.on_chip is None else Events(folded=True)
 
     @property
     def input(self) -> Population:
@@ -304,6 +312,24 @@ class Network:
                 f"'{self.readout.population}'; an early stop needs a readout of first spikes"
             )
         return replace(self, readout=replace(self.readout, early_stop=True))
+
+    def with_on_chip(self, encoder: OnChipEncoder) -> "Network":
+        """The same network with an encoder in the accelerator, which takes pixels of 0 .. 255.
+
+        Raises
+        ------
+        SpikeloomError
+            If its input is not of spikes, or if the encoder does not fit the window.
+        """
+        encoder.check(self.steps)
+        given = self.events
+        if (given.lowest, given.highest, given.step, given.constant) != (0, 1, 1, False):
+            raise SpikeloomError(
+                f"network '{self.name}' takes events of {given.lowest} .. {given.highest} in steps "
+                f"of {given.step:g}; an encoder on the chip makes spikes of 0 and 1"
+            )
+        pixels = Events(0, HIGHEST_PIXEL, constant=True, folded=given.folded)
+        return replace(self, events=pixels, on_chip=encoder)
 
     def verify(self) -> None:
         """Raise SpikeloomError where the network contradicts itself."""

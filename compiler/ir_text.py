@@ -13,6 +13,7 @@ def describe(network: Network) -> str:
         f"network {network.name}: T={network.steps} {'fixed' if network.is_fixed else 'float'}",
         f"  encoder {network.encoder}",
         f"  events {_describe_events(network.events)}",
+        *([] if network.on_chip is None else [f"  encoder on the chip {network.on_chip}"]),
     ]
     for item in network.populations:
         lines.append(f"  population {item.name} {item.shape} from {item.source}")

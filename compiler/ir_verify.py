@@ -53,6 +53,13 @@ def _verify_input(network: Network) -> None:
     if network.input.neuron is not None:
         raise SpikeloomError(f"population '{network.input.name}' is the input but holds neurons")
     events = network.events
+    if network.on_chip is not None:
+        network.on_chip.check(network.steps)
+        if (events.lowest, events.highest, events.step, events.constant) != (0, 255, 1, True):
+            raise SpikeloomError(
+                f"network '{network.name}' has an encoder on the chip, which takes constant pixels "
+                f"of 0 .. 255, but events of {events.lowest} .. {events.highest}"
+            )
     if not -MAX_EVENT < events.lowest <= events.highest < MAX_EVENT:
         raise SpikeloomError(
             f"the events of the input are {events.lowest} .. {events.highest}; wanted a range "

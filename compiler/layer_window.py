@@ -97,7 +97,7 @@ def synaptic_current(network: Network, layer: Layer, fired: dict[str, Spikes]) -
         if edge.delay:
             continue
         events = fired[edge.pre]
-        if network.events.constant and edge.pre == network.input.name:
+        if network.input_events.constant and edge.pre == network.input.name:
             events = events[:1]
         sums = _weigh(edge, events, weight).astype(layer.kind)
         if edge.weight_shift:

@@ -180,7 +180,8 @@ def _map_layer(
     edges = network.projections_to(layer.name)
     convolutions = convolutions_of(network, layer)
     _check_maps(network, layer, convolutions)
-    constant = network.events.constant and any(edge.pre == network.input.name for edge in edges)
+    from_input = any(edge.pre == network.input.name for edge in edges)
+    constant = network.input_events.constant and from_input
     if constant and len(edges) > 1:
         raise SpikeloomError(
             f"layer '{layer.name}' receives the constant input and other events; the pass "
@@ -219,7 +220,7 @@ def _map_layer(
 
 def _source(network: Network, edge: Projection, shift: int) -> dict[str, Any]:
     """What a core knows of a population that projects onto it."""
-    pre, events = network.population(edge.pre), network.events
+    pre, events = network.population(edge.pre), network.input_events
     from_input = pre is network.input
     return {
         "name": edge.pre,

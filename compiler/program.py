@@ -32,10 +32,11 @@ from spikeloom.compiler.ir import (
     ReadoutKind,
 )
 from spikeloom.compiler.mapping import check_lanes, default_lanes, map_network
+from spikeloom.compiler.on_chip import OnChipEncoder
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 
 FORMAT = "spikeloom program"
-VERSION = 3
+VERSION = 4
 
 ARITHMETIC = {
     "integers": "two's complement",
@@ -51,6 +52,9 @@ ARITHMETIC = {
     "bias": "added in every time step of the window",
     "delay": "a spike of step t acts on other layers in step t, and on its own in step t + 1",
     "events": "of a layer 0 or 1; of the input lowest .. highest, in a file times step",
+    "on_chip": "the input is pixels, the same in every step, and sends: bernoulli: 1 where the "
+    "random byte of step and input (docs/arithmetic.md) is below the pixel | first_spike: 1 in "
+    "step floor(t_max * (1 - pixel / 255) + 1/2) of a pixel above dark",
     "pooling": "events of a square of size x size pixels act as one input, as often as there are "
     "events; rows and columns that fill no square are dropped",
     "convolution": "cross-correlation, weight[feature, channel, row, column]; padding (top, left, "
@@ -129,6 +133,7 @@ class Program:
             "steps": network.steps,
             "encoder": network.encoder,
             "events": asdict(network.events),
+            "on_chip": None if network.on_chip is None else asdict(network.on_chip),
             "readout": readout,
             "precision": asdict(network.precision),
             "arithmetic": ARITHMETIC,
@@ -266,6 +271,7 @@ def _program(description: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> P
     readout["weights"] = tuple(readout["weights"])
     if readout["kind"] not in get_args(ReadoutKind):
         raise ValueError(f"readout of kind {readout['kind']!r}")
+    on_chip = description["on_chip"]
     network = Network(
         name=description["name"],
         steps=description["steps"],
@@ -275,6 +281,7 @@ def _program(description: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> P
         precision=Precision(**description["precision"]),
         encoder=description["encoder"],
         events=Events(**description["events"]),
+        on_chip=None if on_chip is None else OnChipEncoder(**on_chip),
     )
     return Program(network, lanes, fire_lanes)
 

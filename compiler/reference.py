@@ -27,7 +27,8 @@ class Trace:
     Attributes
     ----------
     spikes : per population, uint8 array of shape (T, batch, neurons); the input's events included,
-        in the narrowest type for them. Only the input's if the spikes are not kept
+        in the narrowest type for them, as the layers get them. Only the input's if the spikes are
+        not kept
     membranes : per layer, int64 array of shape (T, batch, neurons): V before the reset; empty
         unless asked for
     scores : int64 array, shape (batch, classes)
@@ -71,7 +72,8 @@ def run(
     layers = _prepare(network)
     given = check_spikes(network, spikes)
     steps, batch, _ = given.shape
-    trace = Trace({network.input.name: given}, {}, np.empty((batch, network.classes), np.int64))
+    sent = _encode(network, given)
+    trace = Trace({network.input.name: sent}, {}, np.empty((batch, network.classes), np.int64))
     for layer in network.layers:
         shape = (steps, batch, layer.size)
         trace.saturated[layer.name] = 0
@@ -86,6 +88,14 @@ def run(
     for first in range(0, batch, size):
         _run_part(network, layers, trace, slice(first, min(first + size, batch)))
     return trace
+
+
+def _encode(network: Network, given: Spikes) -> Spikes:
+    """What the input sends: what is given, or what an encoder on the chip makes of it."""
+    if network.on_chip is None:
+        return given
+    spikes = network.on_chip.encode(given[0], network.input.shape, network.steps)
+    return spikes.astype(np.uint8)
 
 
 @lru_cache(_NETWORKS)

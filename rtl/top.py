@@ -9,6 +9,7 @@ from spikeloom.rtl.core import LayerCore, LayerCoreModel
 from spikeloom.rtl.events import event_layout
 from spikeloom.rtl.fork import Fork
 from spikeloom.rtl.host_port import IN_FLIGHT_BITS, EventInput
+from spikeloom.rtl.pixels import PixelEncoder
 from spikeloom.rtl.probe import Probe
 from spikeloom.rtl.queue import EventQueue
 from spikeloom.rtl.readout import Readout
@@ -40,6 +41,7 @@ class Accelerator(wiring.Component):
         cores, network = program.cores, program.network
         last = cores[-1]
         self.input = EventInput(network)
+        self.pixels = None if network.on_chip is None else PixelEncoder(network)
         self.layers = [LayerCore(core) for core in cores]
         self.readout_queue = EventQueue(event_layout(last.neurons, last.value_sent_bits))
         self.readout = Readout(
@@ -73,7 +75,8 @@ class Accelerator(wiring.Component):
     def _routes(self):
         """Of the input and each layer its name, the stream that it sends and those that take it."""
         routes = []
-        senders = [(self.program.network.input.name, self.input.o)]
+        given = self.input.o if self.pixels is None else self.pixels.o
+        senders = [(self.program.network.input.name, given)]
         senders += [(layer.core.name, layer.o) for layer in self.layers]
         for name, sent in senders:
             takers = [
@@ -88,8 +91,9 @@ class Accelerator(wiring.Component):
         return routes
 
     def _blocks(self):
+        pixels = [] if self.pixels is None else self.pixels.probes()
         return {
-            "input": self.input.probes(),
+            "input": [*self.input.probes(), *pixels],
             **{layer.core.name: layer.probes() for layer in self.layers},
             "readout": [*self.readout_queue.probes(), *self.readout.probes()],
         }
@@ -119,6 +123,9 @@ class Accelerator(wiring.Component):
             self.s_axis_tready.eq(self.input.ready),
             self.error.eq(self.input.error),
         ]
+        if self.pixels is not None:
+            m.submodules.pixels = self.pixels
+            wiring.connect(m, self.input.o, self.pixels.i)
         for layer in self.layers:
             m.submodules[layer.core.name] = layer
         for name, sender, takers in self._routes():
@@ -152,6 +159,7 @@ class AcceleratorModel:
 
     def __init__(self, accelerator: Accelerator):
         self.input = accelerator.input.model()
+        self.pixels = None if accelerator.pixels is None else accelerator.pixels.model()
         self.layers = [layer.model() for layer in accelerator.layers]
         self.readout_queue = accelerator.readout_queue.model()
         self.readout = accelerator.readout.model()
@@ -174,8 +182,19 @@ class AcceleratorModel:
         stop, decided = self.readout.stop, self.readout.windows_done
         self._ends_early = stop and self.input.ends_early(stop, decided % (1 << IN_FLIGHT_BITS))
         self._s_axis_tready = self.input.ready(
-            _all_ready(self.takers[0]), self.readout.begin_ready, self._ends_early
+            self._takes_input, self.readout.begin_ready, self._ends_early
         )
+
+    @property
+    def _takes_input(self) -> bool:
+        """Whether what the input sends is taken in this cycle."""
+        return _all_ready(self.takers[0]) if self.pixels is None else self.pixels.ready
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something goes on that no input word asked for, such as clearing after reset."""
+        pixels = self.pixels is not None and self.pixels.busy
+        return pixels or any(not layer.still or layer.encoder.valid for layer in self.layers)
 
     @property
     def s_axis_tready(self) -> bool:
@@ -199,11 +218,16 @@ class AcceleratorModel:
         event = None
         begin = False
         if self._ends_early:
-            if _all_ready(self.takers[0]):
+            if self._takes_input:
                 event = self.input.end_early()
         elif word is not None and self._s_axis_tready:
             begin = not self.input.begun
             event = self.input.clock(word, last)
+        if self.pixels is not None:
+            ready = _all_ready(self.takers[0])
+            sent = self.pixels.event if ready and self.pixels.valid else None
+            self.pixels.clock(event, ready)
+            event = sent
         if event is not None:
             _push(self.takers[0], event)
         queue = self.readout_queue
@@ -240,6 +264,7 @@ class AcceleratorModel:
         values: list[int] = []
         if self.probe:
             values += self.input.values()
+            values += () if self.pixels is None else self.pixels.values()
             for layer in self.layers:
                 values += layer.values()
             values += self.readout_queue.values()

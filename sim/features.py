@@ -67,6 +67,14 @@ def _readout(kind: str) -> Has:
     return lambda program: program.network.readout.kind == kind
 
 
+def _on_chip(kind: str) -> Has:
+    def has(program: Program) -> bool:
+        encoder = program.network.on_chip
+        return encoder is not None and encoder.kind == kind
+
+    return has
+
+
 def _reset(rule: Reset) -> Has:
     return _some_core(lambda core: core.neuron.fire and core.neuron.reset is rule)
 
@@ -79,6 +87,8 @@ FEATURES: dict[str, Has] = {
     ),
     "input of graded events": lambda program: program.cores[0].has_products,
     "constant input": lambda program: program.cores[0].constant,
+    "pixels that become random spikes": _on_chip("bernoulli"),
+    "pixels that become first spikes": _on_chip("first_spike"),
     # Sources.
     "several projections onto a layer": _some_core(lambda core: len(core.sources) > 1),
     "recurrence": _some_source(lambda source: source.delay > 0),

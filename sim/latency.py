@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from spikeloom.compiler import reference
+from spikeloom.compiler.addresses import Addresses
 from spikeloom.compiler.fixed import IntArray
 from spikeloom.compiler.inputs import Spikes
+from spikeloom.compiler.on_chip import pixel_rows
 from spikeloom.compiler.program import Program
 from spikeloom.compiler.readouts import steps_used
 from spikeloom.rtl.top import Accelerator, AcceleratorModel
@@ -109,8 +111,9 @@ def lower_bound(program: Program, spikes: Spikes) -> IntArray:
     """Cycles that the busiest core needs if it never waits.
 
     A core spends on the events one cycle for as many synapses as it has lanes, and in each time
-    step one per row on the fire scan. Cores work at the same time, so the sum over the window of
-    the busiest of them bounds the whole. Behind an early stop nothing is counted.
+    step one per row on the fire scan; an encoder on the chip one per row of pixels. Cores work at
+    the same time, so the sum over the window of the busiest of them bounds the whole. Behind an
+    early stop nothing is counted.
 
     Parameters
     ----------
@@ -125,6 +128,8 @@ def lower_bound(program: Program, spikes: Spikes) -> IntArray:
     steps = steps_used(readout, trace.spikes[readout.population])
     counted = np.arange(program.network.steps)[:, None] < steps
     work = []
+    if program.network.on_chip is not None:
+        work.append(steps * pixel_rows(Addresses(program.network.input.shape)))
     for core in program.cores:
         reached = np.zeros(counted.shape, np.int64)
         for number, source in enumerate(core.sources):
@@ -138,7 +143,7 @@ def lower_bound(program: Program, spikes: Spikes) -> IntArray:
 
 def _wait_until_idle(model: AcceleratorModel) -> None:
     """Clock away what follows a reset or the sample before."""
-    while any(not layer.still or layer.encoder.valid for layer in model.layers):
+    while model.is_busy:
         model.clock(None, False, True)
 
 

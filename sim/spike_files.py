@@ -2,7 +2,8 @@
 
 NPZ: `spikes`, shape (T, samples, inputs), the inputs in one axis or in those of a sample, and where
 the classes are known `labels`, integers, shape (samples,). Spikes are 0 and 1; a network that takes
-signed or graded events takes whole multiples of its step, such as 1/32, in integers or floats.
+signed or graded events takes whole multiples of its step, such as 1/32, in integers or floats. An
+input that is the same in all steps may be given as `pixels`, shape (samples, inputs), instead.
 
 CSV: the header `sample,step,input`, then one line per event, sorted by sample, then by step; the
 inputs of a step stand in any order, each at most once. The highest sample number says how many
@@ -67,7 +68,7 @@ def read_spikes(path: Path, network: Network) -> InputSpikes:
     else:
         arrays = _read_npz(path, content)
     try:
-        spikes = read_events(network, arrays["spikes"])
+        spikes = read_events(network, _over_time(arrays, network))
     except SpikeloomError as error:
         raise SpikeloomError(f"'{path}': {error}") from error
     if not spikes.shape[1]:
@@ -77,6 +78,16 @@ def read_spikes(path: Path, network: Network) -> InputSpikes:
         _check_labels(path, labels, spikes.shape[1], network)
         labels = labels.astype(np.int64)
     return InputSpikes(spikes, labels)
+
+
+def _over_time(arrays: dict[str, NDArray[Any]], network: Network) -> NDArray[Any]:
+    """The array of spikes, or pixels in every time step."""
+    if "spikes" in arrays:
+        return arrays["spikes"]
+    if not network.events.constant:
+        raise SpikeloomError("it holds 'pixels'; the network takes 'spikes' of each time step")
+    pixels = arrays["pixels"]
+    return np.broadcast_to(pixels, (network.steps, *pixels.shape))
 
 
 def write_spikes(path: Path, samples: InputSpikes, network: Network | None = None) -> None:
@@ -103,9 +114,10 @@ def _read_npz(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
     try:
         # From bytes: numpy leaves a file open that is not an NPZ file.
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile) or "spikes" not in file:
+            found = set(file) if isinstance(file, np.lib.npyio.NpzFile) else set()
+            if not found & {"spikes", "pixels"}:
                 raise SpikeloomError(f"'{path}' has no array 'spikes'")
-            return {name: file[name] for name in ("spikes", "labels") if name in file}
+            return {name: file[name] for name in ("spikes", "pixels", "labels") if name in found}
     except (
         *(ValueError, EOFError, AttributeError, TypeError, NotImplementedError),
         *(zipfile.BadZipFile, zlib.error),

@@ -15,6 +15,7 @@ import pytest
 from spikeloom.compiler import passes, reference
 from spikeloom.compiler.errors import SpikeloomError, VerificationMismatch
 from spikeloom.compiler.ir import FixedNeuron, Network
+from spikeloom.compiler.on_chip import OnChipEncoder
 from spikeloom.compiler.program import Program
 from spikeloom.models.runtime import run_model
 from spikeloom.sim.cli import check as check_command
@@ -276,6 +277,21 @@ def test_unused_nodes_are_told(
     path.write_bytes(parse_model(NODES + "idle = Relu (lif)" + COUNT).SerializeToString())
     run(compile_command, path, "-o", tmp_path / "out")
     assert "note: node 'idle' (Relu) is unused" in capsys.readouterr().out
+
+
+def test_encoder_on_the_chip_takes_pixels(model_file: Path, tmp_path: Path) -> None:
+    pixels = tmp_path / "pixels.npz"
+    np.savez(pixels, pixels=np.array([[0, 9, 255], [128, 128, 128]], np.uint8))
+    out = tmp_path / "out"
+    option = "first_spike:t_max=3,dark=9"
+    result = run(compile_command, model_file, "-o", out, "--encode", option, "--check", pixels)
+    assert result["numbers_checked"] > 0
+    program = Program.load(out / "small.program.safetensors")
+    assert program.network.on_chip == OnChipEncoder("first_spike", t_max=3, dark=9)
+    simulated = run(simulate_command, out / "small.program.safetensors", pixels)
+    assert simulated["cycles"]["samples"] == 2
+    with pytest.raises(SpikeloomError, match="there is no encoder 'poisson' on the chip"):
+        run(compile_command, model_file, "-o", out, "--encode", "poisson")
 
 
 def test_network_that_the_accelerator_does_not_take_is_compiled_with_a_note(

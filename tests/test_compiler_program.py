@@ -94,8 +94,8 @@ def test_file_states_what_its_numbers_mean(path: Path) -> None:
     assert (description["format"], description["version"]) == ("spikeloom program", VERSION)
     assert description["steps"] == 3
     assert set(description["arithmetic"]) == {
-        "bias", "convolution", "decay", "delay", "events", "integers", "pooling", "readout",
-        "reset", "saturation", "update order",
+        "bias", "convolution", "decay", "delay", "events", "integers", "on_chip", "pooling",
+        "readout", "reset", "saturation", "update order",
     }  # fmt: skip
     layer = description["populations"][1]
     assert (layer["lanes"], layer["reset"], layer["state_bits"]) == (3, "subtract", 10)

@@ -12,6 +12,7 @@ import pytest
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.ir import Events, Network
+from spikeloom.compiler.on_chip import OnChipEncoder
 from spikeloom.compiler.onnx_import import examine
 from spikeloom.compiler.passes import lower
 from spikeloom.sim.spike_files import InputSpikes, read_spikes, write_spikes
@@ -211,3 +212,16 @@ def test_csv_for_graded_input_is_refused(network: Network, tmp_path: Path) -> No
         r"of 0\.03125; wanted an \.npz file",
     ):
         read_spikes(path, graded(network))
+
+
+def test_pixels_stand_for_an_input_that_is_the_same_in_all_steps(
+    network: Network, tmp_path: Path
+) -> None:
+    path = tmp_path / "pixels.npz"
+    pixels = np.array([[0, 7, 255], [1, 2, 3]], np.uint8)
+    np.savez(path, pixels=pixels, labels=[0, 1])
+    read = read_spikes(path, network.with_on_chip(OnChipEncoder("bernoulli")))
+    assert np.array_equal(read.spikes, np.stack([pixels] * 4))
+    assert read.labels is not None and read.labels.tolist() == [0, 1]
+    with pytest.raises(SpikeloomError, match="it holds 'pixels'; the network takes 'spikes'"):
+        read_spikes(path, network)

@@ -21,6 +21,7 @@ from spikeloom.compiler.ir import (
     ReadoutKind,
 )
 from spikeloom.compiler.mapping import convolutions_of, default_lanes
+from spikeloom.compiler.on_chip import OnChipEncoder
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 from spikeloom.compiler.passes.repeat_constant_input import repeat_constant_input
 from spikeloom.compiler.readouts import MEMBRANE_READOUTS
@@ -154,10 +155,15 @@ def map_chain(seed: int, layers: int, branches: bool = False) -> Network:
 def any_chain(seed: int, layers: int) -> Network:
     """A network that the accelerator takes, every other one with feature maps.
 
-    Every other one of each kind has projections past layers, and from layers to themselves.
+    Every other one of each kind has projections past layers, and from layers to themselves. Half
+    of those that take spikes take pixels and make the spikes themselves.
     """
     chain = map_chain if seed % 2 else dense_chain
-    return chain(seed, layers, branches=seed // 2 % 2 == 1)
+    network = chain(seed, layers, branches=seed // 2 % 2 == 1)
+    draw = _Draw(np.random.default_rng(seed))
+    if network.events == Events(folded=True) and draw.chance():
+        return network.with_on_chip(draw.encoder(network.steps))
+    return network
 
 
 def folding(network: Network, seed: int) -> tuple[dict[str, int], dict[str, int]]:
@@ -322,6 +328,12 @@ class _Draw:
             fire=fire,
             single_spike=self.chance(0.3),
         )
+
+    def encoder(self, steps: int) -> OnChipEncoder:
+        if self.chance():
+            return OnChipEncoder("bernoulli", seed=self.number(0, 1 << 30))
+        t_max = self.number(0, steps - 1)
+        return OnChipEncoder("first_spike", t_max=t_max, dark=self.number(0, 60))
 
     def decay(self, size: int) -> Decay:
         """Of one factor, or of several within a layer."""

@@ -12,7 +12,7 @@ def repeat_constant_input(network: Network) -> Network:
     sums. Beside events that come step by step, they come step by step too: the same numbers, but
     the input has to be sent T times.
     """
-    if not network.events.constant:
+    if not network.input_events.constant:
         return network
     reached = {edge.post for edge in network.projections if edge.pre == network.input.name}
     if all(len(network.projections_to(name)) == 1 for name in reached):

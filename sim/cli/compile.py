@@ -62,6 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_folding_arguments(parser, "all neurons of a layer")
     add_target_arguments(parser)
     parser.add_argument(
+        "--encode",
+        metavar="ENCODER",
+        help="make the input's spikes on the chip, which then takes pixels of 0 .. 255, once per "
+        "sample: 'bernoulli:seed=N' (random spikes) or 'first_spike:t_max=N,dark=N' (one spike per "
+        "pixel, the brighter the earlier)",
+    )
+    parser.add_argument(
         "--early-stop",
         action="store_true",
         help="answer at the end of the first time step in which an output neuron spikes, and drop "
@@ -81,6 +88,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Import, lower, check, write."""
     from spikeloom.compiler.fixed_onnx import fixed_model
     from spikeloom.compiler.ir import Precision
+    from spikeloom.compiler.on_chip import OnChipEncoder
     from spikeloom.compiler.onnx_import import examine, load_model
     from spikeloom.compiler.passes import lower
     from spikeloom.compiler.program import Program
@@ -91,6 +99,8 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     network = replace(report.require(), precision=precision)
     if args.early_stop:
         network = network.with_early_stop()
+    if args.encode is not None:
+        network = network.with_on_chip(OnChipEncoder.parse(args.encode))
     stages: list[tuple[str, Network]] = [("import", network)]
     fixed = lower(network, lambda step, result: stages.append((step, result)))
     spikes = None
