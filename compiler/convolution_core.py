@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spikeloom.compiler.addresses import Addresses, Field
-from spikeloom.compiler.cores import Core
+from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, Core
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import IntArray
 from spikeloom.compiler.geometry import Convolution, Map
@@ -170,6 +170,11 @@ class ConvolutionCore(Core):
     def bank_depth(self) -> int:
         """Words of a bank, each with the sums of a group of channels at one position."""
         return -(-self.shape[1] // self.grid.rows) * self.row_pitch
+
+    @property
+    def has_deep_banks(self) -> bool:
+        """Whether banks of sums are block RAM, which answers late in a cycle."""
+        return self.bank_depth > DISTRIBUTED_DEPTH
 
     @cached_property
     def row_pitch(self) -> int:

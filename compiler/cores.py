@@ -206,6 +206,11 @@ class Core:
         """Words of a memory of sums."""
         return self.groups
 
+    @property
+    def has_deep_banks(self) -> bool:
+        """Whether banks of sums are block RAM, which answers late in a cycle."""
+        return False
+
     @cached_property
     def thresholds(self) -> IntArray:
         """Thresholds by row and lane, shape (rows, fire_lanes)."""

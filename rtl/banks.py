@@ -1,6 +1,7 @@
 """The lanes of a convolution: banks in which the weights of a time step's events are summed."""
 
 from functools import cache, reduce
+from itertools import pairwise
 from operator import or_
 
 import numpy as np
@@ -8,11 +9,10 @@ from amaranth import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from spikeloom.compiler.cores import DISTRIBUTED_DEPTH
 from spikeloom.rtl.lane_words import joined_lanes, signed_lanes
 from spikeloom.rtl.operations import Kind, Operation, operation_layout
 from spikeloom.rtl.probe import Probe, lane_bits, pack_lanes
-from spikeloom.rtl.synapses import product_bits
+from spikeloom.rtl.synapses import delayed, product_bits
 from spikeloom.rtl.target import Target
 
 ADD, NONE = Kind.ADD.value, Kind.NONE.value
@@ -33,7 +33,7 @@ class BankArray(wiring.Component):
     Members
     -------
     earlier, apply : In, operations from the synapse engine; the one in `earlier` is in `apply` two
-        cycles later
+        cycles later, three where banks are block RAM
     weights : In(lanes * product_bits), bank by bank, lane 0 lowest
     sums : Out(fire_lanes * sum_bits), the row of the operation that was in `apply` a cycle ago
     """
@@ -114,20 +114,37 @@ class BankArray(wiring.Component):
         m.submodules[f"sum_memory{bank}"] = store = memory.Memory(
             shape=unsigned(self.width), depth=core.bank_depth, init=[]
         )
+        write = store.write_port()
+        m.d.comb += [write.en.eq(enable), write.data.eq(data)]
         # Between memory and adder stands a register, so that neither waits for the other. It takes
         # what is being written, where that is the same word: events that follow on each other reach
         # the same neurons.
-        write = store.write_port()
-        before, held, same = Signal.like(write.addr), Signal.like(write.addr), Signal()
-        m.d.sync += [before.eq(word), held.eq(before), same.eq(word == before)]
-        if core.bank_depth <= DISTRIBUTED_DEPTH:
+        if not core.has_deep_banks:
+            before, held, same = Signal.like(write.addr), Signal.like(write.addr), Signal()
+            m.d.sync += [before.eq(word), held.eq(before), same.eq(word == before)]
             read = store.read_port(domain="comb")
-            m.d.comb += read.addr.eq(before)
-        else:
-            read = store.read_port(transparent_for=(write,))
-            m.d.comb += read.addr.eq(word)
-        m.d.sync += stored.eq(Mux(same & enable, data, read.data))
-        m.d.comb += [write.en.eq(enable), write.addr.eq(held), write.data.eq(data)]
+            m.d.comb += [read.addr.eq(before), write.addr.eq(held)]
+            m.d.sync += stored.eq(Mux(same & enable, data, read.data))
+            return stored
+        # A block RAM answers late in a cycle, so what it answers is registered first. By then three
+        # operations have passed that it did not know of, the last of which writes in this cycle.
+        read = store.read_port()
+        fetched = Signal(self.width, name=f"fetched{bank}", reset_less=True)
+        words = [Signal.like(write.addr, name=f"word{bank}_{age}") for age in range(3)]
+        m.d.comb += [read.addr.eq(word), write.addr.eq(words[2])]
+        m.d.sync += [fetched.eq(read.data)]
+        m.d.sync += [later.eq(earlier) for earlier, later in pairwise([word, *words])]
+        value, written, is_written = fetched, data, enable
+        passed = []
+        for age in range(3):
+            # The operation that stands so many cycles before this one reached the same word.
+            same = delayed(m, words[age] == word, 2)
+            passed.append((same & is_written, written))
+            if age < 2:
+                written, is_written = delayed(m, written, 1), delayed(m, is_written, 1)
+        for hit, one in reversed(passed):
+            value = Mux(hit, one, value)
+        m.d.sync += stored.eq(value)
         return stored
 
     def model(self):

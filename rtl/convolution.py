@@ -13,7 +13,7 @@ from spikeloom.rtl.synapses import (
     ADD,
     SynapseEngine,
     SynapseEngineModel,
-    is_scaled,
+    has_scale_stage,
     weight_words,
 )
 from spikeloom.rtl.target import Target
@@ -44,7 +44,7 @@ class ConvolutionEngine(SynapseEngine):
 
     Attributes
     ----------
-    earlier : the operation that is in `apply` two cycles later
+    earlier : the operation that is in `apply` two cycles later, three where banks are block RAM
     """
 
     def __init__(self, core, pause: int, credits: int):
@@ -55,7 +55,8 @@ class ConvolutionEngine(SynapseEngine):
             for axes in zip(*core.axes, strict=True)
         )
         self.located = Signal(operation_layout(core))
-        self.earlier = self.fetch if is_scaled(core) else self.located
+        late = has_scale_stage(core) and not core.has_deep_banks
+        self.earlier = self.fetch if late else self.located
         # The position of the fire scan: the bank, as one bit of each, and the words in a bank.
         self.row_bank = Signal(core.grid.rows, init=1)
         self.column_bank = Signal(core.grid.columns, init=1)

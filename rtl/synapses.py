@@ -32,9 +32,12 @@ def product_bits(core) -> int:
     return bits + (core.value_bits if core.has_products else 1)
 
 
-def is_scaled(core) -> bool:
-    """Whether weights change between their memory and the lanes: they are multiplied or shifted."""
-    return bool(core.value_bits or core.largest_shift)
+def has_scale_stage(core) -> bool:
+    """Whether there is a stage between weight memory and lanes.
+
+    For products and shifts; and for banks of block RAM, which answer a cycle later than others.
+    """
+    return bool(core.value_bits or core.largest_shift or core.has_deep_banks)
 
 
 class SynapseEngine(wiring.Component):
@@ -207,14 +210,14 @@ class SynapseEngine(wiring.Component):
         # Without a reset, so that the register can be the one that the block RAM has itself.
         word = Signal.like(data, reset_less=True)
         m.d.sync += word.eq(data)
-        if not is_scaled(core):
+        if not has_scale_stage(core):
             m.d.comb += [self.before.eq(self.fetch), self.weights.eq(word)]
             m.d.sync += self.apply.eq(self.fetch)
             return
         m.d.sync += [self.before.eq(self.fetch), self.apply.eq(self.before)]
         # Two cycles later than the memory is asked, the weights are in `word`.
-        factor = _delayed(m, self.i.p.value, delay + 2) if core.value_bits else Const(1)
-        source = _delayed(m, self.i.p.source, delay + 2) if core.largest_shift else Const(0)
+        factor = delayed(m, self.i.p.value, delay + 2) if core.value_bits else Const(1)
+        source = delayed(m, self.i.p.source, delay + 2) if core.largest_shift else Const(0)
         bits = product_bits(core)
         for lane, weight in enumerate(signed_lanes(word, core.lanes)):
             scaled = weight
@@ -231,7 +234,7 @@ class SynapseEngine(wiring.Component):
         return SynapseEngineModel(self.core, self.pause, self.credits.init)
 
 
-def _delayed(m, value, cycles):
+def delayed(m, value, cycles):
     """A value so many clock cycles later."""
     for _ in range(cycles):
         later = Signal.like(value)
@@ -271,7 +274,7 @@ class SynapseEngineModel:
         self.credits = credits
         self.uncleared = True
         self.nothing = NO_OPERATION, 0, 0
-        self.stages = [self.nothing] * (3 if is_scaled(core) else 2)
+        self.stages = [self.nothing] * (3 if has_scale_stage(core) else 2)
         self.state = CLEAR
         self.transitions: set[tuple[int, int]] = set()
         self.packed = cache(lambda operation: operation.packed(core))

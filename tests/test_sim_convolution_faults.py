@@ -134,20 +134,35 @@ all banks answer a scan [banks] => fire.membranes
 - read.append(Mux(enable, stored, 0))
 + read.append(stored)
 
-an event that follows at once is lost [points] => lanes.write_data
+an event that follows at once is lost in a small bank [banks] => lanes.write_data
 @ BankArray._bank
 - Mux(same & enable, data, read.data)
 + read.data
 
+an event that follows at once is lost [points] => lanes.write_data
+@ BankArray._bank
+- passed.append((same & is_written, written))
++ passed.append((same & is_written & int(age != 0), written))
+
 an event that follows two cycles later is lost [groups] => lanes.write_data
 @ BankArray._bank
-- store.read_port(transparent_for=(write,))
-+ store.read_port()
+- passed.append((same & is_written, written))
++ passed.append((same & is_written & int(age != 1), written))
+
+an event that follows three cycles later is lost [points] => lanes.write_data, fire.membranes
+@ BankArray._bank
+- passed.append((same & is_written, written))
++ passed.append((same & is_written & int(age != 2), written))
+
+the oldest of the events that follow counts [points] => lanes.write_data
+@ BankArray._bank
+- reversed(passed)
++ passed
 
 a word is written where the next one is read [groups] => lanes.write_data
 @ BankArray._bank
-- write.addr.eq(held)
-+ write.addr.eq(word)
+- write.addr.eq(words[2])
++ write.addr.eq(words[1])
 
 the parameters of another channel [banks] => fire.sent
 @ FireUnit._table

@@ -133,13 +133,13 @@ a signed event has the wrong sign [single] => lanes.write_data
 
 the highest bit of a value is lost [graded] => lanes.sums
 @ SynapseEngine._weigh
-- _delayed(m, self.i.p.value, delay + 2)
-+ _delayed(m, self.i.p.value[:-1], delay + 2)
+- delayed(m, self.i.p.value, delay + 2)
++ delayed(m, self.i.p.value[:-1], delay + 2)
 
 the value of the event behind [graded] => lanes.sums
 @ SynapseEngine._weigh
-- _delayed(m, self.i.p.value, delay + 2)
-+ _delayed(m, self.i.p.value, delay + 1)
+- delayed(m, self.i.p.value, delay + 2)
++ delayed(m, self.i.p.value, delay + 1)
 
 constant input acts in one step [constant] => queue.level
 @ SynapseEngine._advance

@@ -84,8 +84,8 @@ the scales of two sources are swapped [dense] => lanes.write_data
 
 the scale is that of the event behind [values] => lanes.write_data
 @ SynapseEngine._weigh
-- _delayed(m, self.i.p.source, delay + 2)
-+ _delayed(m, self.i.p.source, delay + 1)
+- delayed(m, self.i.p.source, delay + 2)
++ delayed(m, self.i.p.source, delay + 1)
 
 the taps of one source are those of the other [maps] => engine.before, queue.level
 @ AxisTable.__init__
