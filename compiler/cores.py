@@ -17,6 +17,9 @@ Sends = Literal["spikes", "final_membrane", "maximum_membrane"]
 # which would stay empty.
 DISTRIBUTED_DEPTH = 32
 
+# Words of a rank of a deep memory: of a block RAM that is 9 bits wide, the narrowest whole byte.
+RANK_DEPTH = 2048
+
 # Where a block RAM has so many words, its width is that of these weights.
 DEEP, NARROW = 2048, (2, 4)
 

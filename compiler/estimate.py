@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from spikeloom.compiler.addresses import Addresses
 from spikeloom.compiler.convolution_core import ConvolutionCore
-from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, Core
+from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, RANK_DEPTH, Core
 from spikeloom.compiler.ir import Network
 from spikeloom.compiler.on_chip import pixel_lanes, pixel_rows
 from spikeloom.compiler.sources import Source
@@ -130,20 +130,41 @@ def _memories(core: Core, budget: Budget) -> list[_Memory]:
     """Of weights, of sums of more than one group, of states of more than one row, of events."""
     width = core.lanes * core.weight_bits // core.weight_memories
     memories = [_block_memory(core.weight_words, width, budget)] * core.weight_memories
-    if isinstance(core, ConvolutionCore) and core.weight_words <= DISTRIBUTED_DEPTH:
-        memories = [_Memory(0, LUTS_PER_ROM_BIT * width)]
+    if isinstance(core, ConvolutionCore):
+        memories = _ranks(core.weight_words, width, budget)
+        if core.weight_words <= DISTRIBUTED_DEPTH:
+            memories = [_Memory(0, LUTS_PER_ROM_BIT * width)]
     if core.bank_depth > 1:
         width = core.lanes_per_group * core.sum_bits
-        memories += [_memory(core.bank_depth, width, budget)] * core.banks
+        bank = [_memory(core.bank_depth, width, budget)]
+        memories += (_ranks(core.bank_depth, width, budget) if core.has_deep_banks else bank) * (
+            core.banks
+        )
     memories += [
         _memory(source.waiting, _event_bits(source), budget)
         for source in core.sources
         if source.waiting
     ]
     if core.rows > 1:
-        bits = core.neuron.state_bits + core.neuron.current_bits
-        memories.append(_memory(core.rows, core.fire_lanes * bits, budget))
+        for bits in filter(None, _kept_bits(core)):
+            memories += _ranks(core.rows, core.fire_lanes * bits, budget)
     return memories
+
+
+def _kept_bits(core: Core) -> tuple[int, ...]:
+    """Of what the fire unit keeps of a neuron: states, spent spikes, sums of constant input."""
+    neuron = core.neuron
+    spent = int(neuron.single_spike and neuron.fire)
+    return neuron.state_bits, neuron.current_bits, spent, core.sum_bits if core.constant else 0
+
+
+def _ranks(depth: int, width: int, budget: Budget) -> list[_Memory]:
+    """A memory in ranks, as deep ones of convolutions and of states are made (rtl/ranks.py)."""
+    full, rest = divmod(depth, RANK_DEPTH)
+    ranks = [_block_memory(RANK_DEPTH, width, budget)] * full
+    ranks += [_memory(rest, width, budget)] if rest else []
+    choice = _Memory(0, LUTS_PER_CHOICE * width * (len(ranks) - 1))
+    return [*ranks, choice]
 
 
 def _event_bits(source: Source) -> int:

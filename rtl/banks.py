@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from spikeloom.rtl.lane_words import joined_lanes, signed_lanes
 from spikeloom.rtl.operations import Kind, Operation, operation_layout
 from spikeloom.rtl.probe import Probe, lane_bits, pack_lanes
+from spikeloom.rtl.ranks import Write, registered_read
 from spikeloom.rtl.synapses import delayed, product_bits
 from spikeloom.rtl.target import Target
 
@@ -111,30 +112,33 @@ class BankArray(wiring.Component):
             with m.If(enable):
                 m.d.sync += stored.eq(data)
             return stored
-        m.submodules[f"sum_memory{bank}"] = store = memory.Memory(
-            shape=unsigned(self.width), depth=core.bank_depth, init=[]
-        )
-        write = store.write_port()
-        m.d.comb += [write.en.eq(enable), write.data.eq(data)]
         # Between memory and adder stands a register, so that neither waits for the other. It takes
         # what is being written, where that is the same word: events that follow on each other reach
         # the same neurons.
         if not core.has_deep_banks:
+            m.submodules[f"sum_memory{bank}"] = store = memory.Memory(
+                shape=unsigned(self.width), depth=core.bank_depth, init=[]
+            )
+            read, write = store.read_port(domain="comb"), store.write_port()
             before, held, same = Signal.like(write.addr), Signal.like(write.addr), Signal()
             m.d.sync += [before.eq(word), held.eq(before), same.eq(word == before)]
-            read = store.read_port(domain="comb")
-            m.d.comb += [read.addr.eq(before), write.addr.eq(held)]
+            m.d.comb += [
+                read.addr.eq(before),
+                write.en.eq(enable),
+                write.addr.eq(held),
+                write.data.eq(data),
+            ]
             m.d.sync += stored.eq(Mux(same & enable, data, read.data))
             return stored
-        # A block RAM answers late in a cycle, so what it answers is registered first. By then three
-        # operations have passed that it did not know of, the last of which writes in this cycle.
-        read = store.read_port()
-        fetched = Signal(self.width, name=f"fetched{bank}", reset_less=True)
-        words = [Signal.like(write.addr, name=f"word{bank}_{age}") for age in range(3)]
-        m.d.comb += [read.addr.eq(word), write.addr.eq(words[2])]
-        m.d.sync += [fetched.eq(read.data)]
+        # By the time that a block RAM has answered, three operations have passed that it did not
+        # know of, the last of which writes in this cycle.
+        words = [Signal(range(core.bank_depth), name=f"word{bank}_{age}") for age in range(3)]
         m.d.sync += [later.eq(earlier) for earlier, later in pairwise([word, *words])]
-        value, written, is_written = fetched, data, enable
+        write = Write(enable, words[2], data)
+        value = registered_read(
+            m, f"sum_memory{bank}", self.width, core.bank_depth, word, write=write
+        )
+        written, is_written = data, enable
         passed = []
         for age in range(3):
             # The operation that stands so many cycles before this one reached the same word.

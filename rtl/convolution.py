@@ -9,6 +9,7 @@ from spikeloom.compiler.cores import DISTRIBUTED_DEPTH
 from spikeloom.compiler.taps import AxisFolding
 from spikeloom.rtl.operations import Kind, Operation, operation_layout
 from spikeloom.rtl.probe import Probe
+from spikeloom.rtl.ranks import registered_read
 from spikeloom.rtl.synapses import (
     ADD,
     SynapseEngine,
@@ -199,28 +200,28 @@ class ConvolutionEngine(SynapseEngine):
         """Take operations and weights through the stages of the pipeline."""
         core = self.core
         channel_field = core.fields_joined[0]
-        m.submodules.weight_memory = weight_memory = memory.Memory(
-            shape=unsigned(core.lanes * core.weight_bits),
-            depth=core.weight_words,
-            init=weight_words(core),
-            # A block RAM would be empty but for its first words.
-            attrs={"rom_style": "logic"} if core.weight_words <= DISTRIBUTED_DEPTH else {},
-        )
-        read = weight_memory.read_port()
         per_channel = self._by_source(core.words_per_channel)
         channel = self.i.p.address[channel_field.start : channel_field.end]
-        of_rows, of_columns = Signal.like(read.addr), Signal.like(read.addr)
+        of_rows, of_columns, address = (Signal(range(core.weight_words)) for _ in range(3))
         m.d.sync += [
             of_rows.eq(channel * per_channel + self.at_row.word),
             of_columns.eq(self.at_column.word + self.group),
             self.located.eq(issued),
             self.fetch.eq(self.located),
         ]
-        m.d.comb += [
-            read.en.eq(self.located.kind == Kind.ADD),
-            read.addr.eq(of_rows + of_columns),
-        ]
-        self._weigh(m, read.data, 1)
+        m.d.comb += address.eq(of_rows + of_columns)
+        word = registered_read(
+            m,
+            "weight_memory",
+            core.lanes * core.weight_bits,
+            core.weight_words,
+            address,
+            init=weight_words(core),
+            enable=self.located.kind == Kind.ADD,
+            # A block RAM would be empty but for its first words.
+            attrs={"rom_style": "logic"} if core.weight_words <= DISTRIBUTED_DEPTH else {},
+        )
+        self._weigh(m, word, 1)
 
     def model(self):
         """The cycle model of this engine."""

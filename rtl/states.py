@@ -5,6 +5,7 @@ from amaranth.lib import memory
 
 from spikeloom.compiler.cores import DISTRIBUTED_DEPTH
 from spikeloom.compiler.fixed import signed_bits, signed_range
+from spikeloom.rtl.ranks import Write, registered_read
 
 
 def state_bits(core, decay, biased: bool) -> int:
@@ -54,19 +55,18 @@ class StateRows:
             with m.If(write_enable):
                 m.d.sync += word.eq(write_data)
             return word
+        if self.deep:
+            write = Write(write_enable, write_row, write_data)
+            name = f"{self.name}_memory"
+            return registered_read(m, name, self.bits, self.rows, before.row, write=write)
         m.submodules[f"{self.name}_memory"] = store = memory.Memory(
             shape=unsigned(self.bits), depth=self.rows, init=[]
         )
         read, write = store.read_port(), store.write_port()
         m.d.comb += [
-            read.addr.eq(before.row if self.deep else apply.row),
+            read.addr.eq(apply.row),
             write.en.eq(write_enable),
             write.addr.eq(write_row),
             write.data.eq(write_data),
         ]
-        if not self.deep:
-            return read.data
-        # Without a reset, so that the register can be the one that the block RAM has itself.
-        word = Signal(self.bits, name=f"{self.name}_read", reset_less=True)
-        m.d.sync += word.eq(read.data)
-        return word
+        return read.data

@@ -193,23 +193,22 @@ class SynapseEngine(wiring.Component):
                 read.addr.eq(self.i.p.address * core.groups + self.group),
             ]
             data.append(read.data)
-        m.d.sync += self.fetch.eq(issued)
-        self._weigh(m, Cat(data), 0)
+        # The memory's output is registered once more: a block RAM answers late in the cycle.
+        # Without a reset, so that the register can be the one that the block RAM has itself.
+        word = Signal(core.lanes * core.weight_bits, reset_less=True)
+        m.d.sync += [self.fetch.eq(issued), word.eq(Cat(data))]
+        self._weigh(m, word, 0)
 
-    def _weigh(self, m, data, delay):
+    def _weigh(self, m, word, delay):
         """Take the weights from their memory to `apply`, multiplied and shifted where that is due.
 
         Parameters
         ----------
-        data : what the memory reads
+        word : what the memory has read, in a register
         delay : clock cycles from the one in which the event is at the head of the queue to the one
             in which the memory is asked
         """
         core = self.core
-        # The memory's output is registered once more: a block RAM answers late in the cycle.
-        # Without a reset, so that the register can be the one that the block RAM has itself.
-        word = Signal.like(data, reset_less=True)
-        m.d.sync += word.eq(data)
         if not has_scale_stage(core):
             m.d.comb += [self.before.eq(self.fetch), self.weights.eq(word)]
             m.d.sync += self.apply.eq(self.fetch)

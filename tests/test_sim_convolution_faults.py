@@ -161,8 +161,8 @@ the oldest of the events that follow counts [points] => lanes.write_data
 
 a word is written where the next one is read [groups] => lanes.write_data
 @ BankArray._bank
-- write.addr.eq(words[2])
-+ write.addr.eq(words[1])
+- Write(enable, words[2], data)
++ Write(enable, words[1], data)
 
 the parameters of another channel [banks] => fire.sent
 @ FireUnit._table
@@ -196,8 +196,8 @@ an event comes twice out of the memory [banks] => queue.head
 
 a value comes with the event before [constant] => lanes.write_data
 @ ConvolutionEngine._read_weights
-- self._weigh(m, read.data, 1)
-+ self._weigh(m, read.data, 0)
+- self._weigh(m, word, 1)
++ self._weigh(m, word, 0)
 
 an address that is no pixel's is passed on [constant, address] => input.error
 @ EventInput._is_legal
