@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from spikeloom.rtl.events import source_layout
 from spikeloom.rtl.probe import Probe
+from spikeloom.rtl.ranks import NO_COLLISION
 
 
 class EventQueue(wiring.Component):
@@ -143,7 +144,7 @@ class DeepQueue(wiring.Component):
         self.oldest, self.newest = Signal(range(depth)), Signal(range(depth))
         self.moving = Signal()
         self.head = EventQueue(layout, HEAD_PLACES)
-        self.store = memory.Memory(shape=layout, depth=depth, init=[])
+        self.store = memory.Memory(shape=layout, depth=depth, init=[], attrs=NO_COLLISION)
         self.read, self.write = self.store.read_port(), self.store.write_port()
         super().__init__({"i": In(stream.Signature(layout)), "o": Out(stream.Signature(layout))})
 

@@ -7,6 +7,10 @@ from amaranth.lib import memory
 
 from spikeloom.compiler.cores import RANK_DEPTH
 
+# For synthesis (sim/synthesis.py): no word is used that was read in the cycle of its write. Without
+# it, tools that do not know what a block RAM does then build a way past it.
+NO_COLLISION = {"no_collision": 1}
+
 
 class Write(NamedTuple):
     """A write port's signals."""
@@ -21,7 +25,8 @@ def registered_read(m, name, width, depth, address, *, init=(), enable=1, write=
 
     A block RAM answers late in a cycle, so nothing stands between it and a register, which can be
     the one that it has itself; for that it has no reset. A memory that is deeper than a block RAM
-    of a useful width is divided into ranks, whose registers are chosen between.
+    of a useful width is divided into ranks, whose registers are chosen between. What a read gives
+    of a word that is written in the same cycle must not matter.
 
     Parameters
     ----------
@@ -41,7 +46,7 @@ def registered_read(m, name, width, depth, address, *, init=(), enable=1, write=
             shape=unsigned(width),
             depth=size,
             init=list(init[first : first + size]),
-            attrs=attrs or {},
+            attrs=(NO_COLLISION if write is not None else {}) | (attrs or {}),
         )
         m.submodules[name if ranks == 1 else f"{name}{rank}"] = store
         read = store.read_port()

@@ -109,6 +109,8 @@ def deep_queue(depth: int) -> Proof:
     near = queue.head.level + queue.moving
     proof.claim("all items are counted", followed.count == near + queue.level)
     proof.claim("an item on its way finds a place", near <= HEAD_PLACES)
+    collides = queue.read.en & queue.write.en & (queue.read.addr == queue.write.addr)
+    proof.claim("no word is read in the cycle of its write", ~collides)
     claim_places(proof, queue, queue.level, depth)
     # In the order in which they leave: those at the head, the one on its way, those in the memory.
     heads = [place.as_value() for place in queue.head.items]
