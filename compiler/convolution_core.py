@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spikeloom.compiler.addresses import Addresses, Field
-from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, Core
+from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, RANK_DEPTH, Core
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import IntArray
 from spikeloom.compiler.geometry import Convolution, Map
@@ -175,6 +175,11 @@ class ConvolutionCore(Core):
     def has_deep_banks(self) -> bool:
         """Whether banks of sums are block RAM, which answers late in a cycle."""
         return self.bank_depth > DISTRIBUTED_DEPTH
+
+    @property
+    def has_weight_ranks(self) -> bool:
+        """Whether the weights lie in several ranks of block RAM, between which a word is chosen."""
+        return self.weight_words > RANK_DEPTH
 
     @cached_property
     def row_pitch(self) -> int:

@@ -214,6 +214,11 @@ class Core:
         """Whether banks of sums are block RAM, which answers late in a cycle."""
         return False
 
+    @property
+    def has_weight_ranks(self) -> bool:
+        """Whether the weights lie in several ranks of block RAM, between which a word is chosen."""
+        return False
+
     @cached_property
     def thresholds(self) -> IntArray:
         """Thresholds by row and lane, shape (rows, fire_lanes)."""

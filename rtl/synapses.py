@@ -35,9 +35,11 @@ def product_bits(core) -> int:
 def has_scale_stage(core) -> bool:
     """Whether there is a stage between weight memory and lanes.
 
-    For products and shifts; and for banks of block RAM, which answer a cycle later than others.
+    For products and shifts; for banks of block RAM, which answer a cycle later than others; and
+    for weights that are chosen from several ranks.
     """
-    return bool(core.value_bits or core.largest_shift or core.has_deep_banks)
+    scaled = core.value_bits or core.largest_shift
+    return bool(scaled or core.has_deep_banks or core.has_weight_ranks)
 
 
 class SynapseEngine(wiring.Component):
