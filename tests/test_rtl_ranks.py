@@ -8,6 +8,7 @@ from test_rtl_top import check
 
 from lockstep import Bench
 from small_programs import small_maps
+from spikeloom.compiler import convolution_core
 from spikeloom.compiler.geometry import Convolution
 from spikeloom.compiler.program import Program
 from spikeloom.rtl import ranks
@@ -59,8 +60,10 @@ def test_words_are_read_two_cycles_later(depth, monkeypatch):
 
 @pytest.mark.parametrize("lanes", [2, 6])
 def test_cores_with_memories_in_ranks_agree(lanes, monkeypatch):
-    monkeypatch.setattr(ranks, "RANK_DEPTH", 16)
+    for module in (ranks, convolution_core):
+        monkeypatch.setattr(module, "RANK_DEPTH", 16)
     program = small_maps(Convolution((3, 6, 6), 6, (2, 2)), lanes=lanes, steps=2)
     assert max(core.bank_depth for core in program.cores) > 16
     assert max(core.rows for core in program.cores) > 32
+    assert any(core.has_weight_ranks for core in program.cores)
     check(Program(program.network, program.lanes), random_events(program.network, 3), Pauses(0.2))
