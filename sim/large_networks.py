@@ -14,12 +14,12 @@ from spikeloom.rtl.core import LayerCore
 from spikeloom.sim.boards import find_part
 from spikeloom.sim.layer_cycles import LayerCycles, layer_cycles
 from spikeloom.sim.oracle import compare_fixed
+from spikeloom.sim.random_networks import random_spikes
 from spikeloom.sim.report import Placement
 from spikeloom.sim.slices import (
     Slice,
     fitting,
     folded,
-    random_activity,
     sliced,
     state_bits,
 )
@@ -65,7 +65,7 @@ class Needs:
 
 def needs_of(network: Network, samples: int) -> Needs:
     """Compare a network with its ONNX file on random inputs, and add up what it needs."""
-    events = random_activity(network, samples, 0.5)
+    events = random_spikes(network, samples, 0.5, seed=0)
     numbers = compare_fixed(network, fixed_model(network), events)
     program = folded(network, LANES)
     budget = find_part(PART).budget
@@ -113,7 +113,7 @@ def verify_slice(network: Network, item: Slice, folder: Path, seed: int = 0) -> 
         As `verify` does.
     """
     program = folded(sliced(network, item.layers), LANES)
-    events = random_activity(program.network, 1, DENSITY, seed)
+    events = random_spikes(program.network, 1, DENSITY, seed)
     if not events.any():
         events[0, 0, 0] = 1
     return verify(program, events, folder)

@@ -18,7 +18,6 @@ from spikeloom.compiler.cores import Core
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.estimate import Budget, core_size
 from spikeloom.compiler.fixed import Decay, Reset
-from spikeloom.compiler.inputs import Spikes
 from spikeloom.compiler.ir import (
     Events,
     FixedNeuron,
@@ -106,15 +105,6 @@ def large_network(name: str, steps: int = STEPS) -> Network:
     algorithm.constrain(module)
     model = convert(module, steps, (3, 32, 32), encoder, name)
     return lower(import_network(model, name))
-
-
-def random_activity(network: Network, samples: int, density: float, seed: int = 0) -> Spikes:
-    """Random events of a share of the inputs, shape (T, samples, inputs)."""
-    random, events = np.random.default_rng(seed), network.events
-    shape = (network.steps, samples, network.input.size)
-    values = np.array([value for value in range(events.lowest, events.highest + 1) if value])
-    drawn = random.choice(values, shape)
-    return np.where(random.random(shape) < density, drawn, 0).astype(np.int8)
 
 
 def sliced(network: Network, layers: tuple[str, ...]) -> Network:

@@ -18,6 +18,7 @@ from spikeloom.sim.cli import bench_large
 from spikeloom.sim.cli.console import Console
 from spikeloom.sim.large_networks import LANES, PART, needs_of, verify_slice
 from spikeloom.sim.oracle import compare_fixed
+from spikeloom.sim.random_networks import random_spikes
 from spikeloom.sim.slices import (
     NETWORKS,
     SLICES,
@@ -25,7 +26,6 @@ from spikeloom.sim.slices import (
     fitting,
     folded,
     large_network,
-    random_activity,
     sliced,
 )
 
@@ -72,7 +72,7 @@ def test_slice_equals_its_onnx_file_and_its_rtl(
     (item,) = (item for item in SLICES if item.layers == ("pool1_neurons",))
     network = networks[item.network]
     alone = sliced(network, item.layers)
-    compare_fixed(alone, fixed_model(alone), random_activity(alone, 2, 0.1))
+    compare_fixed(alone, fixed_model(alone), random_spikes(alone, 2, 0.1, seed=0))
     verdict = verify_slice(network, item, tmp_path)
     assert verdict.cycles > 1000 and "depthwise convolution" in verdict.features
 
