@@ -6,6 +6,7 @@ from amaranth import Array, Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import enum, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.rtl.delays import delayed
 from spikeloom.rtl.events import EventCode, joined_layout
 from spikeloom.rtl.lane_words import lane_word, signed_lanes
 from spikeloom.rtl.operations import NO_OPERATION, Kind, Operation, operation_layout
@@ -233,15 +234,6 @@ class SynapseEngine(wiring.Component):
     def model(self):
         """The cycle model of this engine."""
         return SynapseEngineModel(self.core, self.pause, self.credits.init)
-
-
-def delayed(m, value, cycles):
-    """A value so many clock cycles later."""
-    for _ in range(cycles):
-        later = Signal.like(value)
-        m.d.sync += later.eq(value)
-        value = later
-    return value
 
 
 def weight_words(core) -> list[int]:
