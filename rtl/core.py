@@ -125,10 +125,6 @@ class LayerCoreModel:
             self.engine.rests and self.fire.rests and self.encoder.waits and not self.queue.moves
         )
 
-    def ready(self, source: int) -> bool:
-        """Whether an event of a source is taken in this cycle."""
-        return self.queues[source].ready
-
     def push(self, source: int, event: int) -> None:
         """Take an event of a source with the next clock edge."""
         self.pushed[source], self.given = event, True

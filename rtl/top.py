@@ -72,6 +72,15 @@ class Accelerator(wiring.Component):
                 ports[f"probe_{name}"] = Out(sum(item.width for item in probes))
         super().__init__(ports)
 
+    def takers_of(self, name: str) -> list[tuple[int, int]]:
+        """Who takes a population's events: the index of a layer, and as which of its sources."""
+        return [
+            (index, number)
+            for index, layer in enumerate(self.layers)
+            for number, source in enumerate(layer.core.sources)
+            if source.name == name
+        ]
+
     def _routes(self):
         """Of the input and each layer its name, the stream that it sends and those that take it."""
         routes = []
@@ -79,12 +88,7 @@ class Accelerator(wiring.Component):
         senders = [(self.program.network.input.name, given)]
         senders += [(layer.core.name, layer.o) for layer in self.layers]
         for name, sent in senders:
-            takers = [
-                layer.inputs[number]
-                for layer in self.layers
-                for number, source in enumerate(layer.core.sources)
-                if source.name == name
-            ]
+            takers = [self.layers[index].inputs[number] for index, number in self.takers_of(name)]
             if sent is self.layers[-1].o:
                 takers.append(self.readout_queue.i)
             routes.append((name, sent, takers))
@@ -167,12 +171,7 @@ class AcceleratorModel:
         # Of the input and each layer who takes its events: a layer, and as which of its sources.
         names = [accelerator.program.network.input.name, *(layer.name for layer in self.layers)]
         self.takers = [
-            [
-                (model, number)
-                for model, layer in zip(self.layers, accelerator.layers, strict=True)
-                for number, source in enumerate(layer.core.sources)
-                if source.name == name
-            ]
+            [(self.layers[index], number) for index, number in accelerator.takers_of(name)]
             for name in names
         ]
         self._settle()
