@@ -179,7 +179,7 @@ class ConvolutionCore(Core):
     @property
     def has_weight_ranks(self) -> bool:
         """Whether the weights lie in several ranks of block RAM, between which a word is chosen."""
-        return self.weight_words > RANK_DEPTH
+        return self.weight_depth > RANK_DEPTH
 
     @cached_property
     def row_pitch(self) -> int:

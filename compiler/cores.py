@@ -9,6 +9,8 @@ import numpy as np
 from spikeloom.compiler.addresses import Addresses
 from spikeloom.compiler.fixed import Decay, IntArray
 from spikeloom.compiler.ir import FixedNeuron
+from spikeloom.compiler.parameters import ParameterTable
+from spikeloom.compiler.run_time_weights import WeightStorage, bias_range, threshold_range
 from spikeloom.compiler.sources import Source, value_bits
 
 Sends = Literal["spikes", "final_membrane", "maximum_membrane"]
@@ -44,6 +46,7 @@ class Core:
     weight_shift : the layer's sums count `sum << weight_shift` units of the membrane
     sum_bits : width of every partial sum of a step's weighted events
     sends : what leaves the core: its spikes, or the membranes of the last step or of all steps
+    weights : where weights, thresholds and biases come from
     """
 
     name: str
@@ -58,6 +61,7 @@ class Core:
     sum_bits: int
     neuron: FixedNeuron
     sends: Sends = "spikes"
+    weights: WeightStorage = "fixed"
 
     @cached_property
     def inputs(self) -> int:
@@ -187,8 +191,23 @@ class Core:
 
     @property
     def weight_words(self) -> int:
-        """Words of the weight memory."""
+        """Words of weights."""
         return self.inputs * self.groups
+
+    @property
+    def has_run_time_weights(self) -> bool:
+        """Whether other weights, thresholds and biases can be loaded."""
+        return self.weights != "fixed"
+
+    @property
+    def weight_depth(self) -> int:
+        """Words of the weight memory; where weights can be loaded, there is room for two copies.
+
+        The second one starts at a power of two, so that its number is a bit of the address.
+        """
+        if not self.has_run_time_weights:
+            return self.weight_words
+        return (1 << (self.weight_words - 1).bit_length()) + self.weight_words
 
     @property
     def weight_memories(self) -> int:
@@ -197,7 +216,7 @@ class Core:
         A block RAM that is deep enough is as narrow as a lane: then each lane has its own, as tools
         would make them wider and choose between more of them.
         """
-        return self.lanes if self.weight_words > DEEP and self.weight_bits in NARROW else 1
+        return self.lanes if self.weight_depth > DEEP and self.weight_bits in NARROW else 1
 
     @property
     def banks(self) -> int:
@@ -228,6 +247,31 @@ class Core:
     def biases(self) -> IntArray:
         """Biases by row and lane, shape (rows, fire_lanes)."""
         return self.by_row(self.neuron.bias, 0)
+
+    @cached_property
+    def threshold_table(self) -> ParameterTable:
+        """The thresholds as the fire unit keeps them."""
+        return self._parameters(self.thresholds, threshold_range(self.neuron))
+
+    @cached_property
+    def bias_table(self) -> ParameterTable:
+        """The biases as the fire unit keeps them."""
+        return self._parameters(self.biases, bias_range(self.neuron))
+
+    @property
+    def biases_taken(self) -> tuple[int, int]:
+        """The smallest and the largest bias that its words have room for."""
+        bias = self.neuron.bias
+        return self.bias_table.loaded or (int(bias.min()), int(bias.max()))
+
+    def multiplier_table(self, decay: Decay) -> ParameterTable:
+        """The multipliers of a decay as the fire unit keeps them; they cannot be loaded."""
+        return ParameterTable.of(self.multipliers(decay), self.parameter_rows)
+
+    def _parameters(self, rows: IntArray, loaded: tuple[int, int]) -> ParameterTable:
+        if self.has_run_time_weights and loaded != (0, 0):
+            return ParameterTable.of(rows, self.parameter_rows, loaded)
+        return ParameterTable.of(rows, self.parameter_rows)
 
     def multipliers(self, decay: Decay) -> IntArray:
         """Multipliers of a decay by row and lane, shape (rows, fire_lanes)."""
@@ -265,4 +309,4 @@ class Core:
     @property
     def weight_memory_bits(self) -> int:
         """Size of the weight memory, filling included."""
-        return self.weight_words * self.lanes * self.weight_bits
+        return self.weight_depth * self.lanes * self.weight_bits

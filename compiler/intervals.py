@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.fixed import IntArray, signed_bits
+from spikeloom.compiler.fixed import IntArray, signed_bits, signed_range
 from spikeloom.compiler.ir import FixedNeuron, Network, Population, Projection
 
 # Sums of whole numbers up to here are exact in float64, which they are computed in.
@@ -49,7 +49,8 @@ class Interval:
 def weighted_events(network: Network, edge: Projection) -> Interval:
     """Every partial sum of the weights of a step's events, whatever the events and their order.
 
-    In units of the unshifted weights. Exact: both ends are reached by some set of events.
+    In units of the unshifted weights. Exact: both ends are reached by some set of events. Where
+    weights can be loaded, of some weights of their width.
     """
     source = network.population(edge.pre)
     lowest, highest = 0, 1
@@ -58,8 +59,13 @@ def weighted_events(network: Network, edge: Projection) -> Interval:
         events = network.input_events
         lowest, highest = min(events.lowest, 0), max(events.highest, 0)
     ends = np.broadcast_to(np.array([[lowest], [highest]], np.float64), (2, source.size))
-    negative = edge.current(ends, np.minimum(edge.weight, 0).astype(np.float64))
-    positive = edge.current(ends, np.maximum(edge.weight, 0).astype(np.float64))
+    smallest, largest = np.minimum(edge.weight, 0), np.maximum(edge.weight, 0)
+    if network.has_run_time_weights:
+        smallest, largest = (
+            np.full_like(edge.weight, end) for end in signed_range(edge.weight_bits)
+        )
+    negative = edge.current(ends, smallest.astype(np.float64))
+    positive = edge.current(ends, largest.astype(np.float64))
     low, high = negative[1] + positive[0], negative[0] + positive[1]
     if max(-low.min(), high.max()) >= _EXACT:
         raise SpikeloomError(

@@ -16,6 +16,7 @@ from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import Decay, IntArray, Reset
 from spikeloom.compiler.geometry import Convolution, Pooling
 from spikeloom.compiler.on_chip import HIGHEST_PIXEL, OnChipEncoder
+from spikeloom.compiler.run_time_weights import WeightStorage
 
 FloatArray = NDArray[np.float64]
 
@@ -252,7 +253,8 @@ class Network:
     `populations` stand in the order in which a time step visits them: the input first, then each
     population after those others that project to it. `encoder` says how the input events are made,
     as the ONNX file's metadata states it, and `events` what is given from outside: with `on_chip`
-    that is pixels, of which the accelerator makes the input's spikes.
+    that is pixels, of which the accelerator makes the input's spikes. `weights` says where the
+    accelerator has weights, thresholds and biases from.
     """
 
     name: str
@@ -264,6 +266,12 @@ class Network:
     encoder: str = DEFAULT_ENCODER
     events: Events = field(default_factory=Events)
     on_chip: OnChipEncoder | None = None
+    weights: WeightStorage = "fixed"
+
+    @property
+    def has_run_time_weights(self) -> bool:
+        """Whether the accelerator takes other weights, thresholds and biases while it works."""
+        return self.weights != "fixed"
 
     @property
     def input_events(self) -> Events:

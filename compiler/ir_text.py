@@ -14,6 +14,7 @@ def describe(network: Network) -> str:
         f"  encoder {network.encoder}",
         f"  events {_describe_events(network.events)}",
         *([] if network.on_chip is None else [f"  encoder on the chip {network.on_chip}"]),
+        *([f"  weights {network.weights}"] if network.has_run_time_weights else []),
     ]
     for item in network.populations:
         lines.append(f"  population {item.name} {item.shape} from {item.source}")

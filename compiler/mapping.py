@@ -205,6 +205,7 @@ def _map_layer(
         "weight_shift": shift,
         "sum_bits": max(2, reduce(operator.add, sums).bits),
         "neuron": layer.neuron,
+        "weights": network.weights,
         "sends": cast(Sends, network.readout.kind) if read_out else "spikes",
     }
     sources = [_source(network, edge, shift) for edge in edges]

@@ -34,9 +34,10 @@ from spikeloom.compiler.ir import (
 from spikeloom.compiler.mapping import check_lanes, default_lanes, map_network
 from spikeloom.compiler.on_chip import OnChipEncoder
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
+from spikeloom.compiler.run_time_weights import WeightStorage
 
 FORMAT = "spikeloom program"
-VERSION = 4
+VERSION = 5
 
 ARITHMETIC = {
     "integers": "two's complement",
@@ -134,6 +135,7 @@ class Program:
             "encoder": network.encoder,
             "events": asdict(network.events),
             "on_chip": None if network.on_chip is None else asdict(network.on_chip),
+            "weights": network.weights,
             "readout": readout,
             "precision": asdict(network.precision),
             "arithmetic": ARITHMETIC,
@@ -272,6 +274,8 @@ def _program(description: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> P
     if readout["kind"] not in get_args(ReadoutKind):
         raise ValueError(f"readout of kind {readout['kind']!r}")
     on_chip = description["on_chip"]
+    if description["weights"] not in get_args(WeightStorage):
+        raise ValueError(f"weights that are {description['weights']!r}")
     network = Network(
         name=description["name"],
         steps=description["steps"],
@@ -282,6 +286,7 @@ def _program(description: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> P
         encoder=description["encoder"],
         events=Events(**description["events"]),
         on_chip=None if on_chip is None else OnChipEncoder(**on_chip),
+        weights=description["weights"],
     )
     return Program(network, lanes, fire_lanes)
 

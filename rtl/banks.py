@@ -9,6 +9,7 @@ from amaranth import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.compiler.fixed import IntArray
 from spikeloom.rtl.delays import delayed
 from spikeloom.rtl.lane_words import joined_lanes, signed_lanes
 from spikeloom.rtl.operations import Kind, Operation, operation_layout
@@ -177,9 +178,14 @@ class BankArrayModel:
         )
         self.banks = [[self.offset] * core.bank_depth for _ in range(core.banks)]
         self.used = cache(Target(core).used)
-        self.weights = cache(self._weights)
+        self.load(core.weight_table)
         # Bank, word, and what is written.
         self.port: list[tuple[int, int, int]] = []
+
+    def load(self, weights: IntArray) -> None:
+        """Take these weights, shape (words, lanes), from here on."""
+        self.table = weights
+        self.weights = cache(self._weights)
 
     def settle(self, operation: Operation, row: int, value: int) -> None:
         """Let the write ports settle: the operation in `apply`, its row of weights, the value."""
@@ -195,7 +201,7 @@ class BankArrayModel:
 
     def _weights(self, row: int, value: int) -> list[int]:
         """What an event adds to the integer of a word, per bank."""
-        lanes = self.core.weight_table[row].reshape(self.core.banks, -1) * value
+        lanes = self.table[row].reshape(self.core.banks, -1) * value
         return [(pack_lanes(each, self.lane_bits) ^ self.offset) - self.offset for each in lanes]
 
     def sums(self) -> np.ndarray:

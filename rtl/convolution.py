@@ -7,17 +7,17 @@ from amaranth.lib import memory
 
 from spikeloom.compiler.cores import DISTRIBUTED_DEPTH
 from spikeloom.compiler.taps import AxisFolding
+from spikeloom.rtl.loading import load_of
 from spikeloom.rtl.operations import Kind, Operation, operation_layout
 from spikeloom.rtl.probe import Probe
-from spikeloom.rtl.ranks import registered_read
 from spikeloom.rtl.synapses import (
     ADD,
     SynapseEngine,
     SynapseEngineModel,
     has_scale_stage,
-    weight_words,
 )
 from spikeloom.rtl.target import Target
+from spikeloom.rtl.weight_memory import weight_memory
 
 # What an event does: per clock cycle the operation, the row of weights, and the counters of groups
 # and of visits along rows and columns.
@@ -138,6 +138,7 @@ class ConvolutionEngine(SynapseEngine):
             m.d.sync += [self.wait.eq(self.pause), self.uncleared.eq(0)]
         with m.Elif(self.wait != 0):
             m.d.sync += self.wait.eq(self.wait - 1)
+        self._restart(m)
         done = firing & scan_end
         if core.constant:
             with m.If(done):
@@ -210,16 +211,16 @@ class ConvolutionEngine(SynapseEngine):
             self.fetch.eq(self.located),
         ]
         m.d.comb += address.eq(of_rows + of_columns)
-        word = registered_read(
+        # A block RAM would be empty but for its first words.
+        flat = core.weight_depth <= DISTRIBUTED_DEPTH and not core.has_run_time_weights
+        word = weight_memory(
             m,
-            "weight_memory",
-            core.lanes * core.weight_bits,
-            core.weight_words,
+            core,
             address,
-            init=weight_words(core),
-            enable=self.located.kind == Kind.ADD,
-            # A block RAM would be empty but for its first words.
-            attrs={"rom_style": "logic"} if core.weight_words <= DISTRIBUTED_DEPTH else {},
+            self.located.kind == Kind.ADD,
+            load=load_of(self),
+            ranked=True,
+            attrs={"rom_style": "logic"} if flat else {},
         )
         self._weigh(m, word, 1)
 
@@ -319,6 +320,11 @@ class ConvolutionEngineModel(SynapseEngineModel):
         if self.state == ADD:
             return self.visit == len(self.head_visits) - 1
         return super().takes
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether the weight memory is asked in this cycle."""
+        return self.stages[-1][0].kind == ADD
 
     def settle(self, valid: bool, event: int) -> None:
         """Let the state settle after a clock edge, given the head of the queue."""

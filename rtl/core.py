@@ -5,6 +5,7 @@ from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.compiler.weight_image import Loaded
 from spikeloom.rtl.arbiter import Arbiter
 from spikeloom.rtl.banks import BankArray
 from spikeloom.rtl.convolution import ConvolutionEngine
@@ -12,6 +13,7 @@ from spikeloom.rtl.encoder import SpikeEncoder
 from spikeloom.rtl.events import event_stream, source_layout
 from spikeloom.rtl.fire import FireUnit, scan_pause
 from spikeloom.rtl.lanes import LaneArray
+from spikeloom.rtl.loading import load_member, share_load
 from spikeloom.rtl.membranes import MembraneSender
 from spikeloom.rtl.operations import is_convolution
 from spikeloom.rtl.queue import source_queue
@@ -31,6 +33,7 @@ class LayerCore(wiring.Component):
     -------
     i0, i1, .. : In(stream) of events of the core's sources, in their order
     o : Out(stream) of events of this layer: its spikes, or its membranes for the readout
+    load : In(LoadSignature), where weights can be loaded
     """
 
     def __init__(self, core, places: int | None = None):
@@ -51,7 +54,7 @@ class LayerCore(wiring.Component):
             for number, source in enumerate(core.sources)
         }
         sent = event_stream(core.addresses_out.count, core.value_sent_bits)
-        super().__init__(inputs | {"o": Out(sent)})
+        super().__init__(inputs | {"o": Out(sent)} | load_member(core))
 
     @property
     def inputs(self):
@@ -91,6 +94,7 @@ class LayerCore(wiring.Component):
             m.d.comb += lanes.earlier.eq(engine.earlier)
         else:
             m.d.comb += lanes.before.eq(engine.before)
+        share_load(m, self, [engine, fire])
         return m
 
     def model(self):
@@ -124,6 +128,17 @@ class LayerCoreModel:
         self.still = (
             self.engine.rests and self.fire.rests and self.encoder.waits and not self.queue.moves
         )
+
+    def restart(self, loaded: Loaded) -> None:
+        """Begin anew with other weights, thresholds and biases, with the next clock edge."""
+        self.load(loaded)
+        self.engine.restart()
+        self.settle()
+
+    def load(self, loaded: Loaded) -> None:
+        """Take what is loaded."""
+        self.lanes.load(loaded.weights)
+        self.fire.load(loaded.thresholds, loaded.biases)
 
     def push(self, source: int, event: int) -> None:
         """Take an event of a source with the next clock edge."""

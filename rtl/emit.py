@@ -10,8 +10,8 @@ from amaranth.back import verilog
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.files import write_text
 from spikeloom.compiler.program import Program
-from spikeloom.rtl.synapses import weight_words
 from spikeloom.rtl.top import Accelerator
+from spikeloom.rtl.weight_memory import weight_words
 
 TOP = "accelerator"
 

@@ -1,14 +1,15 @@
 """The fire unit of a core: states, threshold, reset, decay, a row of neurons at a time."""
 
-import numpy as np
 from amaranth import Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from spikeloom.compiler.fixed import Reset, shift_round, signed_bits, signed_range
+from spikeloom.compiler.fixed import Reset, shift_round, signed_range
 from spikeloom.rtl.fire_model import FireUnitModel
-from spikeloom.rtl.lane_words import joined_lanes, lane_word, signed_lanes
+from spikeloom.rtl.lane_words import joined_lanes, signed_lanes
+from spikeloom.rtl.loading import load_member, load_of, selected
 from spikeloom.rtl.operations import Kind, operation_layout
+from spikeloom.rtl.parameters import parameter_lanes
 from spikeloom.rtl.probe import Probe
 from spikeloom.rtl.states import StateRows, state_bits
 
@@ -59,6 +60,7 @@ class FireUnit(wiring.Component):
     sums : In(fire_lanes * sum_bits), of the operation that was in `apply` a cycle ago
     vector_valid : Out(1), `vector` holds a row
     vector : Out, see `vector_layout`
+    load : In(LoadSignature), where thresholds and biases can be loaded
     """
 
     def __init__(self, core):
@@ -90,6 +92,7 @@ class FireUnit(wiring.Component):
                 "vector_valid": Out(1),
                 "vector": Out(vector_layout(core)),
             }
+            | load_member(core)
         )
 
     def probes(self):
@@ -133,6 +136,10 @@ class FireUnit(wiring.Component):
             self.integrate.eq(Mux(scanning, self.apply.as_value(), 0)),
             self.decide.eq(self.integrate),
         ]
+        if load_of(self) is not None:
+            # Each has a port of its own.
+            parameters = (selected(self.load, what) for what in ("thresholds", "biases"))
+            m.d.comb += self.load.taken.eq(Cat(bit for bit in parameters if bit is not None).any())
         self._store(m)
         currents = self._integrate(m)
         rest, spent = self._decide(m, currents)
@@ -204,7 +211,7 @@ class FireUnit(wiring.Component):
         spikes, after = [], membranes
         spent_before = Signal(lanes)
         if neuron.fire:
-            thresholds = self._table(m, "threshold", core.thresholds, self.integrate)
+            thresholds = self._loadable(m, "threshold", core.threshold_table, self.integrate)
             if self.single_spike:
                 m.d.sync += spent_before.eq(self.spent)
             after = []
@@ -252,7 +259,8 @@ class FireUnit(wiring.Component):
             m.d.sync += [held.eq(spent), spent_now.eq(held)]
             before = saturating
         m.d.comb += self.written.eq(now)
-        biases = self._table(m, "bias", core.biases << self._biased.shift, before)
+        shift = self._biased.shift
+        biases = [bias << shift for bias in self._loadable(m, "bias", core.bias_table, before)]
         none = [0] * core.fire_lanes
         states = self._decayed(m, "state", rest["state"], neuron.decay, neuron.state_bits)
         m.d.comb += self.written_states.eq(
@@ -279,15 +287,16 @@ class FireUnit(wiring.Component):
     def _decayed(self, m, name, rest, decay, bits):
         """Saturated values times the decay's multipliers, in the stage of their write."""
         core = self.core
-        factors = core.multipliers(decay)
+        table = core.multiplier_table(decay)
         if not core.needs_multiplier:
+            factors = core.multipliers(decay)[0]
             return [
                 _clip(value, bits) * int(factor)
-                for value, factor in zip(rest, factors[0], strict=True)
+                for value, factor in zip(rest, factors, strict=True)
             ]
         values = []
         for value, factor in zip(
-            rest, self._table(m, f"{name}_multiplier", factors, self.rested), strict=True
+            rest, parameter_lanes(m, core, f"{name}_multiplier", table, self.rested), strict=True
         ):
             saturated = Signal(signed(bits), name="saturated")
             product = Signal((saturated * factor).shape(), name="product")
@@ -302,27 +311,12 @@ class FireUnit(wiring.Component):
             for value, bias in zip(values, biases, strict=True)
         ]
 
-    def _table(self, m, name, rows, operation):
-        """A parameter per lane: constants, or a memory that is read by the row a cycle before.
-
-        Where the rows repeat themselves, as those of channels do, the memory holds them once.
-        """
-        core = self.core
-        if (rows == rows[0]).all():
-            return [int(value) for value in rows[0]]
-        row = operation.row
-        once = rows[: core.parameter_rows]
-        if len(once) < len(rows) and (rows == np.resize(once, rows.shape)).all():
-            row, rows = operation.group * core.parts + operation.part, once
-        bits = signed_bits(int(rows.min()), int(rows.max()))
-        m.submodules[f"{name}_memory"] = table = memory.Memory(
-            shape=unsigned(core.fire_lanes * bits),
-            depth=len(rows),
-            init=[lane_word(row, bits) for row in rows],
-        )
-        read = table.read_port()
-        m.d.comb += read.addr.eq(row)
-        return signed_lanes(read.data, core.fire_lanes)
+    def _loadable(self, m, name, table, operation):
+        """A parameter per lane that may be one that can be loaded."""
+        load = load_of(self)
+        plural = {"threshold": "thresholds", "bias": "biases"}[name]
+        select = selected(load, plural)
+        return parameter_lanes(m, self.core, name, table, operation, load=load, select=select)
 
     def model(self):
         """The cycle model of this unit."""

@@ -51,6 +51,7 @@ class FireUnitModel:
 
     def __init__(self, core, write_latency: int, stored_bits: tuple[int, ...]):
         self.core = core
+        self.threshold, self.bias = core.neuron.threshold, core.neuron.bias
         self.stored_bits = stored_bits
         self.nothing = NO_OPERATION, Row(0, 0, (0,) * len(stored_bits))
         self.stages = [self.nothing] * (write_latency + 1)
@@ -73,6 +74,11 @@ class FireUnitModel:
     def rests(self) -> bool:
         """Whether nothing changes here until an operation comes."""
         return all(stage is self.nothing for stage in self.stages)
+
+    def load(self, thresholds: IntArray, biases: IntArray) -> None:
+        """Take these thresholds and biases by row, shape (rows, fire_lanes), from here on."""
+        self.threshold = self.core.by_neuron(thresholds)
+        self.bias = self.core.by_neuron(biases)
 
     def clock(self, operation: Operation, sums: Callable[[], IntArray]) -> None:
         """Go on by one clock edge.
@@ -123,16 +129,16 @@ class FireUnitModel:
         if self.core.constant:
             self.constant = given if operation.window_start else self.constant
             given = self.constant
-        given = given + neuron.bias
+        given = given + self.bias
         if neuron.current_decay is not None:
             given = given + neuron.current_decay(self.current)
             self.current = saturate(given, neuron.current_bits)
         membranes = after = neuron.decay(self.state) + given
         spikes = np.zeros(len(sums), np.bool_)
         if neuron.fire:
-            spikes = (membranes >= neuron.threshold) & ~self.spent
+            spikes = (membranes >= self.threshold) & ~self.spent
             self.spent = (self.spent | spikes) & self.single
-            after = reset(membranes, spikes, neuron.threshold, neuron.reset)
+            after = reset(membranes, spikes, self.threshold, neuron.reset)
         self.state = saturate(after, neuron.state_bits)
         return membranes, spikes
 
@@ -141,9 +147,9 @@ class FireUnitModel:
         neuron = self.core.neuron
         stored = [neuron.decay(self.state)]
         if neuron.current_decay is None:
-            stored[0] = stored[0] + neuron.bias
+            stored[0] = stored[0] + self.bias
         else:
-            stored.append(neuron.current_decay(self.current) + neuron.bias)
+            stored.append(neuron.current_decay(self.current) + self.bias)
         if self.single:
             stored.append(self.spent.astype(np.int64))
         return [

@@ -193,6 +193,10 @@ class EventInputModel:
         """Values of the probes."""
         return self.step, self.sample, self.begun, self.dropping, self.error
 
+    def drained(self, windows_done: int) -> bool:
+        """Whether of all samples the readout has seen the last event, of so many since reset."""
+        return not self.begun and self.sample == windows_done % (1 << IN_FLIGHT_BITS)
+
     @property
     def sample(self) -> int:
         """The number of the sample that comes in, as the hardware counts."""

@@ -5,6 +5,7 @@ from amaranth import Array, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.compiler.fixed import IntArray
 from spikeloom.rtl.lane_words import joined_lanes, signed_lanes
 from spikeloom.rtl.operations import Kind, Operation, operation_layout
 from spikeloom.rtl.probe import Probe, lane_bits, pack_lanes, unpack_lanes
@@ -131,10 +132,14 @@ class LaneArrayModel:
         self.offset = sum(
             1 << (lane * self.lane_bits + self.lane_bits - 1) for lane in range(core.lanes)
         )
-        self.rows = core.weight_table
-        self.raised: dict[tuple[int, int], int] = {}
+        self.load(core.weight_table)
         self.groups = [self.offset] * core.groups
         self.port: tuple[int, int] | None = None
+
+    def load(self, weights: IntArray) -> None:
+        """Take these weights, shape (words, lanes), from here on."""
+        self.rows = weights
+        self.raised: dict[tuple[int, int], int] = {}
 
     def settle(self, operation: Operation, row: int, value: int) -> None:
         """Let the write port settle: the operation in `apply`, its row of weights, the value."""

@@ -20,7 +20,19 @@ class Write(NamedTuple):
     data: Value
 
 
-def registered_read(m, name, width, depth, address, *, init=(), enable=1, write=None, attrs=None):
+def registered_read(
+    m,
+    name,
+    width,
+    depth,
+    address,
+    *,
+    init=(),
+    enable=1,
+    write=None,
+    attrs=None,
+    rank_depth=RANK_DEPTH,
+):
     """A memory of `depth` words that is read into a register; gives the word two cycles later.
 
     A block RAM answers late in a cycle, so nothing stands between it and a register, which can be
@@ -35,13 +47,14 @@ def registered_read(m, name, width, depth, address, *, init=(), enable=1, write=
     init : the contents, words as integers; zeros without
     write : a write port; None for a memory that is only read
     attrs : of the memory
+    rank_depth : words of a rank
     """
-    ranks = -(-depth // RANK_DEPTH)
-    low = (RANK_DEPTH - 1).bit_length()
+    ranks = -(-depth // rank_depth)
+    low = (rank_depth - 1).bit_length()
     words = []
     for rank in range(ranks):
-        first = rank * RANK_DEPTH
-        size = min(RANK_DEPTH, depth - first)
+        first = rank * rank_depth
+        size = min(rank_depth, depth - first)
         store = memory.Memory(
             shape=unsigned(width),
             depth=size,

@@ -14,7 +14,8 @@ def state_bits(core, decay, biased: bool) -> int:
     saturated = neuron.state_bits if decay is neuron.decay else neuron.current_bits
     low, high = (decay(end + 0 * decay.multiplier) for end in signed_range(saturated))
     if biased:
-        low, high = low + neuron.bias, high + neuron.bias
+        smallest, largest = core.biases_taken
+        low, high = low + smallest, high + largest
     return max(2, signed_bits(int(low.min()), int(high.max())))
 
 

@@ -2,15 +2,17 @@
 
 from functools import cache
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal, unsigned
-from amaranth.lib import enum, memory, stream, wiring
+from amaranth import Array, Const, Module, Mux, Signal
+from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikeloom.rtl.delays import delayed
 from spikeloom.rtl.events import EventCode, joined_layout
-from spikeloom.rtl.lane_words import lane_word, signed_lanes
+from spikeloom.rtl.lane_words import signed_lanes
+from spikeloom.rtl.loading import load_member, load_of
 from spikeloom.rtl.operations import NO_OPERATION, Kind, Operation, operation_layout
 from spikeloom.rtl.probe import Probe
+from spikeloom.rtl.weight_memory import weight_memory
 
 
 class Activity(enum.Enum, shape=3):
@@ -73,6 +75,7 @@ class SynapseEngine(wiring.Component):
     before : Out, the operation that is in `apply` one cycle later
     apply : Out, the operation to carry out
     weights : Out(lanes * product_bits), the weights of `apply` times the value, lane 0 lowest
+    load : In(LoadSignature), where weights can be loaded
     """
 
     def __init__(self, core, pause: int, credits: int):
@@ -96,6 +99,7 @@ class SynapseEngine(wiring.Component):
                 "apply": Out(operation),
                 "weights": Out(core.lanes * product_bits(core)),
             }
+            | load_member(core)
         )
 
     def probes(self):
@@ -172,6 +176,7 @@ class SynapseEngine(wiring.Component):
             m.d.sync += [self.wait.eq(self.pause), self.uncleared.eq(0)]
         with m.Elif(self.wait != 0):
             m.d.sync += self.wait.eq(self.wait - 1)
+        self._restart(m)
         done = firing & scan_end
         if core.constant:
             with m.If(done):
@@ -180,26 +185,20 @@ class SynapseEngine(wiring.Component):
         m.d.comb += self.i.ready.eq((adding & last_group) | done)
         m.d.sync += self.credits.eq(self.credits + self.release - firing)
 
+    def _restart(self, m):
+        """Clear all rows where others have taken the place of weights and biases."""
+        if load_of(self) is not None:
+            with m.If(self.load.restart):
+                m.d.sync += self.uncleared.eq(1)
+
     def _read_weights(self, m, issued):
         """Take operations and weights through the stages of the pipeline."""
         core = self.core
-        parts = core.weight_memories
-        width = core.lanes * core.weight_bits // parts
-        data = []
-        for part in range(parts):
-            words = (word >> (part * width) & ((1 << width) - 1) for word in weight_words(core))
-            store = memory.Memory(shape=unsigned(width), depth=core.weight_words, init=words)
-            m.submodules[f"weight_memory{part}"] = store
-            read = store.read_port()
-            m.d.comb += [
-                read.en.eq(issued.kind == Kind.ADD),
-                read.addr.eq(self.i.p.address * core.groups + self.group),
-            ]
-            data.append(read.data)
-        # The memory's output is registered once more: a block RAM answers late in the cycle.
-        # Without a reset, so that the register can be the one that the block RAM has itself.
-        word = Signal(core.lanes * core.weight_bits, reset_less=True)
-        m.d.sync += [self.fetch.eq(issued), word.eq(Cat(data))]
+        row = Signal(range(core.weight_words))
+        reading = issued.kind == Kind.ADD
+        m.d.comb += row.eq(self.i.p.address * core.groups + self.group)
+        m.d.sync += self.fetch.eq(issued)
+        word = weight_memory(m, core, row, reading, load=load_of(self))
         self._weigh(m, word, 0)
 
     def _weigh(self, m, word, delay):
@@ -234,11 +233,6 @@ class SynapseEngine(wiring.Component):
     def model(self):
         """The cycle model of this engine."""
         return SynapseEngineModel(self.core, self.pause, self.credits.init)
-
-
-def weight_words(core) -> list[int]:
-    """The contents of a core's weight memory: one integer per word, lane 0 lowest."""
-    return [lane_word(row, core.weight_bits) for row in core.weight_table]
 
 
 # Plain integers: the model compares them in every cycle.
@@ -287,6 +281,8 @@ class SynapseEngineModel:
         legal |= {("ADD", "IDLE"), ("BLOCKED", "FIRE"), ("WAIT", "FIRE"), ("WAIT", "BLOCKED")}
         legal |= {("FIRE", state) for state in ("IDLE", "ADD", "WAIT", "BLOCKED")}
         legal |= {("CLEAR", state) for state in ("IDLE", "ADD", "WAIT", "FIRE")}
+        if self.core.has_run_time_weights:
+            legal.add(("IDLE", "CLEAR"))
         if self.pause == 0:
             return {pair for pair in legal if "WAIT" not in pair}
         # Behind a scan comes the pause; who adds for so long, or rests a cycle, may miss it.
@@ -298,6 +294,15 @@ class SynapseEngineModel:
         if self.pause == 1:
             never.add(("IDLE", "WAIT"))
         return legal - never
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether the weight memory is asked in this cycle."""
+        return self.state == ADD
+
+    def restart(self) -> None:
+        """Clear all rows from the next clock cycle on."""
+        self.uncleared = True
 
     def settle(self, valid: bool, event: int) -> None:
         """Let the state settle after a clock edge, given the head of the queue."""

@@ -5,6 +5,9 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.compiler.exchange import fingerprint
+from spikeloom.rtl.control import ControlUnit, ControlUnitModel
+from spikeloom.rtl.control_port import INPUTS, NO_CONTROL, OUTPUTS, ControlInput, axi_members
 from spikeloom.rtl.core import LayerCore, LayerCoreModel
 from spikeloom.rtl.events import event_layout
 from spikeloom.rtl.fork import Fork
@@ -14,6 +17,9 @@ from spikeloom.rtl.probe import Probe
 from spikeloom.rtl.queue import EventQueue
 from spikeloom.rtl.readout import Readout
 from spikeloom.rtl.result import RESULT_BITS
+
+# Before the names of the control port's signals.
+CONTROL = "s_axil_"
 
 
 class Accelerator(wiring.Component):
@@ -33,7 +39,8 @@ class Accelerator(wiring.Component):
         last end of a step of a sample
     m_axis_* : AXI4-Stream out; a packet per sample: the class, then a score per class
     error : Out(1), a malformed word has arrived since reset
-    probe_input, probe_<layer>, probe_readout : Out, with `probe` only
+    s_axil_* : AXI4-Lite, where weights can be loaded (rtl/weight_loader.py)
+    probe_input, probe_<layer>, probe_readout, probe_control : Out, with `probe` only
     """
 
     def __init__(self, program, probe: bool = False):
@@ -53,6 +60,9 @@ class Accelerator(wiring.Component):
             value_bits=last.value_sent_bits,
             early_stop=network.readout.early_stop,
         )
+        self.control = None
+        if network.has_run_time_weights:
+            self.control = ControlUnit(cores, fingerprint(program))
         # The number of the sample whose events reach the readout, for an early stop.
         self.arriving = Signal(IN_FLIGHT_BITS)
         self.probe = probe
@@ -67,6 +77,8 @@ class Accelerator(wiring.Component):
             "m_axis_tlast": Out(1),
             "error": Out(1),
         }
+        if self.control is not None:
+            ports |= {f"{CONTROL}{name}": member for name, member in axi_members().items()}
         if probe:
             for name, probes in self._blocks().items():
                 ports[f"probe_{name}"] = Out(sum(item.width for item in probes))
@@ -100,11 +112,14 @@ class Accelerator(wiring.Component):
             "input": [*self.input.probes(), *pixels],
             **{layer.core.name: layer.probes() for layer in self.layers},
             "readout": [*self.readout_queue.probes(), *self.readout.probes()],
+            **({} if self.control is None else {"control": self.control.probes()}),
         }
 
     def observed(self) -> dict[str, list[Probe]]:
         """What a simulator sees: the probes by block, if there are any, then the output ports."""
-        names = ("s_axis_tready", "m_axis_tvalid", "m_axis_tdata", "m_axis_tlast", "error")
+        names = ["s_axis_tready", "m_axis_tvalid", "m_axis_tdata", "m_axis_tlast", "error"]
+        if self.control is not None:
+            names += [f"{CONTROL}{name}" for name in OUTPUTS]
         ports = {"port": [Probe(name, getattr(self, name)) for name in names]}
         return (self._blocks() if self.probe else {}) | ports
 
@@ -144,14 +159,33 @@ class Accelerator(wiring.Component):
             self.m_axis_tlast.eq(readout.o.p.last),
             readout.o.ready.eq(self.m_axis_tready),
         ]
+        if self.control is not None:
+            self._load(m, self.control)
         if self.probe:
             for name, probes in self._blocks().items():
                 m.d.comb += getattr(self, f"probe_{name}").eq(Cat(item.wire() for item in probes))
         return m
 
-    def model(self):
-        """The cycle model of the whole accelerator."""
-        return AcceleratorModel(self)
+    def _load(self, m, control: ControlUnit):
+        """Join the control unit to its ports, the input and the cores."""
+        m.submodules.control = control
+        m.d.comb += [
+            *(getattr(control, name).eq(getattr(self, f"{CONTROL}{name}")) for name in INPUTS),
+            *(getattr(self, f"{CONTROL}{name}").eq(getattr(control, name)) for name in OUTPUTS),
+            self.input.begin_ready.eq(self.readout.begin_ready & ~control.hold),
+            control.drained.eq(~self.input.begun & (self.input.sample == self.arriving)),
+        ]
+        for layer, load in zip(self.layers, control.loads, strict=True):
+            wiring.connect(m, load, layer.load)
+
+    def model(self, before: "AcceleratorModel | None" = None):
+        """The cycle model of the whole accelerator, after power-up.
+
+        Parameters
+        ----------
+        before : the model up to a reset, which keeps the weights that have been loaded
+        """
+        return AcceleratorModel(self, before)
 
 
 class AcceleratorModel:
@@ -161,7 +195,7 @@ class AcceleratorModel:
     time: call `clock` once per clock edge, with the inputs that the edge sees.
     """
 
-    def __init__(self, accelerator: Accelerator):
+    def __init__(self, accelerator: Accelerator, before: "AcceleratorModel | None" = None):
         self.input = accelerator.input.model()
         self.pixels = None if accelerator.pixels is None else accelerator.pixels.model()
         self.layers = [layer.model() for layer in accelerator.layers]
@@ -174,15 +208,18 @@ class AcceleratorModel:
             [(self.layers[index], number) for index, number in accelerator.takers_of(name)]
             for name in names
         ]
+        self.control: ControlUnitModel | None = None
+        if accelerator.control is not None:
+            self.control = accelerator.control.model(None if before is None else before.control)
+            self.control.load(self.layers)
         self._settle()
 
     def _settle(self) -> None:
         """Let what the input does next settle, after a clock edge; it is asked several times."""
         stop, decided = self.readout.stop, self.readout.windows_done
         self._ends_early = stop and self.input.ends_early(stop, decided % (1 << IN_FLIGHT_BITS))
-        self._s_axis_tready = self.input.ready(
-            self._takes_input, self.readout.begin_ready, self._ends_early
-        )
+        begin_ready = self.readout.begin_ready and not (self.control and self.control.hold)
+        self._s_axis_tready = self.input.ready(self._takes_input, begin_ready, self._ends_early)
 
     @property
     def _takes_input(self) -> bool:
@@ -193,7 +230,12 @@ class AcceleratorModel:
     def is_busy(self) -> bool:
         """Whether something goes on that no input word asked for, such as clearing after reset."""
         pixels = self.pixels is not None and self.pixels.busy
-        return pixels or any(not layer.still or layer.encoder.valid for layer in self.layers)
+        control = self.control is not None and not self.control.rests
+        return (
+            pixels
+            or control
+            or any(not layer.still or layer.encoder.valid for layer in self.layers)
+        )
 
     @property
     def s_axis_tready(self) -> bool:
@@ -205,7 +247,13 @@ class AcceleratorModel:
         """tvalid, tdata and tlast of the output."""
         return self.readout.valid, self.readout.word, self.readout.last
 
-    def clock(self, word: int | None, last: bool, m_axis_tready: bool) -> None:
+    def clock(
+        self,
+        word: int | None,
+        last: bool,
+        m_axis_tready: bool,
+        control: ControlInput = NO_CONTROL,
+    ) -> None:
         """Go on by one clock edge.
 
         Parameters
@@ -213,7 +261,12 @@ class AcceleratorModel:
         word : `tdata` of the input, None while `tvalid` is low
         last : `tlast` of the input
         m_axis_tready : readiness of whoever takes the results
+        control : what is driven at the control port, where weights can be loaded
         """
+        restart = False
+        if self.control is not None:
+            drained = self.input.drained(self.readout.windows_done)
+            restart = self.control.clock(control, self.layers, drained)
         event = None
         begin = False
         if self._ends_early:
@@ -247,6 +300,8 @@ class AcceleratorModel:
         scored = queue.valid and self.readout.ready(queue.head)
         self.readout.clock(queue.head if scored else None, m_axis_tready, begin)
         queue.clock(event, scored)
+        if restart and self.control is not None:
+            self.control.restart(self.layers)
         self._settle()
 
     def progress(self, block: str, probe: str) -> tuple[int, int]:
@@ -268,7 +323,10 @@ class AcceleratorModel:
                 values += layer.values()
             values += self.readout_queue.values()
             values += self.readout.values()
+            if self.control is not None:
+                values += self.control.values()
         values += (self._s_axis_tready, *self.m_axis, self.input.error)
+        values += () if self.control is None else self.control.port.ports()
         return values
 
 

@@ -10,8 +10,10 @@ from amaranth.sim import Simulator
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.inputs import Spikes
 from spikeloom.compiler.reference import Trace
+from spikeloom.rtl.control_port import NO_CONTROL
 from spikeloom.rtl.probe import Probe
-from spikeloom.rtl.top import Accelerator, AcceleratorModel
+from spikeloom.rtl.top import CONTROL, Accelerator, AcceleratorModel
+from spikeloom.sim.control_driver import ControlDriver
 from spikeloom.sim.stimulus import Pauses, Word, input_words
 
 # What a cycle begins with: the inputs to drive, and what the probes must show once the
@@ -128,10 +130,12 @@ def send_words(
     results: list[list[int]],
     packets: int,
     pauses: Pauses,
+    control: ControlDriver | None = None,
 ) -> Generator[Cycle, None, None]:
     """Cycles that send words, until so many result packets have come out; adds them to `results`.
 
-    A word once offered stays until it is taken, as AXI4-Stream demands.
+    A word once offered stays until it is taken, as AXI4-Stream demands. With a driver of the
+    control port, until it is done as well.
     """
     pausing_in, pausing_out = pauses.on_input(), pauses.on_output()
     position, offered = 0, False
@@ -147,10 +151,20 @@ def send_words(
             (accelerator.s_axis_tlast, int(last)),
             (accelerator.m_axis_tready, int(ready)),
         ]
+        given = NO_CONTROL
+        if control is not None:
+            given = control.go_on()
+            inputs += [
+                (getattr(accelerator, f"{CONTROL}{name}"), int(value))
+                for name, value in given._asdict().items()
+            ]
         yield inputs, model.values()
         valid, result, result_last = model.m_axis
         taken = offered and model.s_axis_tready
-        model.clock(word if offered else None, last, ready)
+        if control is not None:
+            assert model.control is not None
+            control.edge(model.control.port)
+        model.clock(word if offered else None, last, ready, given)
         if valid and ready:
             packet.append(result)
             if result_last:
@@ -158,7 +172,8 @@ def send_words(
                 packet = []
         if taken:
             position, offered = position + 1, False
-        if len(results) == packets and position == len(words):
+        loaded = control is None or control.done
+        if len(results) == packets and position == len(words) and loaded:
             return
     raise AssertionError(f"{len(results)} of {packets} results after {PATIENCE} cycles")
 

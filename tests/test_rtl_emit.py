@@ -15,7 +15,7 @@ import pytest
 from networks import LayerOptions, random_network
 from spikeloom.compiler.program import Program
 from spikeloom.rtl.emit import emit, memory_image, ports, to_verilog
-from spikeloom.rtl.synapses import weight_words
+from spikeloom.rtl.weight_memory import weight_words
 
 ROOT = Path(__file__).parents[1]
 

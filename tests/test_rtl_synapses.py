@@ -13,7 +13,8 @@ from spikeloom.compiler.ir import Events
 from spikeloom.rtl.events import EventCode
 from spikeloom.rtl.operations import Kind, Operation
 from spikeloom.rtl.probe import Probe
-from spikeloom.rtl.synapses import Activity, SynapseEngine, product_bits, weight_words
+from spikeloom.rtl.synapses import Activity, SynapseEngine, product_bits
+from spikeloom.rtl.weight_memory import weight_words
 
 ADD, FIRE, CLEAR = Kind.ADD.value, Kind.FIRE.value, Kind.CLEAR.value
 

@@ -1,6 +1,8 @@
 """Lowering: the passes that turn a trained network into integers, in their order."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.ir import Network
@@ -26,7 +28,9 @@ PIPELINE: tuple[Pass, ...] = (
 
 
 def lower(
-    network: Network, on_pass: Callable[[str, Network], None] = lambda name, network: None
+    network: Network,
+    on_pass: Callable[[str, Network], None] = lambda name, network: None,
+    like: Network | None = None,
 ) -> Network:
     """Run every pass in order; the network is valid before and after each.
 
@@ -34,6 +38,8 @@ def lower(
     ----------
     network : a network in real numbers, as imported
     on_pass : called with the name of each pass and what it made
+    like : a fixed network whose scales and widths are taken, so that the weights can be loaded into
+        its accelerator; see `spikeloom.compiler.exchange`
 
     Raises
     ------
@@ -41,12 +47,31 @@ def lower(
         If the network is not valid or cannot be lowered; a note names the pass.
     """
     network.verify()
+    if like is not None:
+        network = _prepared(network, like)
+    given: dict[Pass, Pass] = {
+        choose_scales: partial(choose_scales, like=like),
+        quantize: partial(quantize, like=like),
+    }
     for step in PIPELINE:
         try:
-            network = step(network)
+            network = given.get(step, step)(network)
             network.verify()
         except SpikeloomError as error:
             error.add_note(f"in pass {step.__name__}")
             raise
         on_pass(step.__name__, network)
     return network
+
+
+def _prepared(network: Network, like: Network) -> Network:
+    """The network with the precision of another one, of as many layers and projections."""
+    found, wanted = (
+        [len(item.projections_to(layer.name)) for layer in item.layers] for item in (network, like)
+    )
+    if found != wanted:
+        raise SpikeloomError(
+            f"network '{network.name}' has layers with {found} projections; the accelerator of "
+            f"'{like.name}' has layers with {wanted}"
+        )
+    return replace(network, precision=like.precision, weights=like.weights)

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.fixed import IntArray, Reset, saturate
+from spikeloom.compiler.fixed import IntArray, Reset, saturate, signed_range
 from spikeloom.compiler.intervals import Interval, synaptic_input
 from spikeloom.compiler.ir import FixedNeuron, Network, Population
+from spikeloom.compiler.run_time_weights import bias_range, threshold_range
 
 # The program file stores thresholds and biases in 32 bits.
 MAX_ACCUMULATOR_BITS = 32
@@ -33,7 +34,8 @@ def bound_accumulators(network: Network) -> Network:
 
     Exact interval analysis over the window, neuron by neuron (docs/arithmetic.md): every partial
     sum of a step lies between its start plus all that events can take away and its start plus all
-    that they can add.
+    that they can add. Where weights, thresholds and biases can be loaded, for any of them: states
+    then keep the width that they have.
     """
     populations = [network.input, *(_bound(network, layer) for layer in network.layers)]
     return replace(network, populations=tuple(populations))
@@ -55,11 +57,16 @@ def _bound(network: Network, layer: Population) -> Population:
     neuron = layer.neuron
     assert isinstance(neuron, FixedNeuron)
     synaptic = synaptic_input(network, layer)
-    ranges = _ranges(neuron, synaptic, network.steps)
+    thresholds = Interval(neuron.threshold, neuron.threshold)
+    if network.has_run_time_weights:
+        ranges = _ranges_of_any(layer, synaptic)
+        thresholds = _everywhere(layer, threshold_range(neuron))
+    else:
+        ranges = _ranges(neuron, synaptic, network.steps)
     held = ranges.sums
     if neuron.fire:
         # The comparison with the threshold takes place in the accumulator's width.
-        held = held.hull(Interval(neuron.threshold, neuron.threshold))
+        held = held.hull(thresholds)
     if held.bits > MAX_ACCUMULATOR_BITS:
         raise SpikeloomError(_too_wide(layer.name, held, synaptic, neuron))
     bounded = replace(
@@ -116,6 +123,36 @@ def _ranges(neuron: FixedNeuron, synaptic: Interval, steps: int) -> _Ranges:
         if current_now.equals(before[0]) and state_now.equals(before[1]):
             break
     return _Ranges(current, state, sums)
+
+
+def _ranges_of_any(layer: Population, synaptic: Interval) -> _Ranges:
+    """Ranges whatever weights, thresholds and biases are loaded: from any state to any other."""
+    neuron = layer.neuron
+    assert isinstance(neuron, FixedNeuron)
+    for what, values, (low, high) in (
+        ("threshold", neuron.threshold, threshold_range(neuron)),
+        ("bias", neuron.bias, bias_range(neuron)),
+    ):
+        beyond = values[(values < low) | (values > high)]
+        if beyond.size and (neuron.fire or what == "bias"):
+            raise SpikeloomError(
+                f"layer '{layer.name}' has a {what} of {beyond[0]} membrane units; with weights "
+                f"that can be loaded, {low} .. {high} are supported; a larger --state-bits helps"
+            )
+    state = _everywhere(layer, signed_range(neuron.state_bits))
+    added = _everywhere(layer, bias_range(neuron))
+    current = state
+    if neuron.current_decay is not None:
+        current = _everywhere(layer, signed_range(neuron.current_bits))
+        added += Interval(neuron.current_decay(current.low), neuron.current_decay(current.high))
+    added += synaptic
+    total = added + Interval(neuron.decay(state.low), neuron.decay(state.high))
+    return _Ranges(current, state, added.hull(total))
+
+
+def _everywhere(layer: Population, ends: tuple[int, int]) -> Interval:
+    low, high = (np.full(layer.size, end, np.int64) for end in ends)
+    return Interval(low, high)
 
 
 def _saturate(interval: Interval, bits: int) -> Interval:

@@ -1,7 +1,7 @@
 """The pass `choose_scales`."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -26,7 +26,7 @@ LEAK_UNITS = 4
 MAX_WEIGHT_SHIFT = 16
 
 
-def choose_scales(network: Network) -> Network:
+def choose_scales(network: Network, like: Network | None = None) -> Network:
     """Choose what one unit of each membrane and one step of each weight is worth.
 
     The step of a projection's weights is `max|w| / (2**(weight_bits - 1) - 1)`; the unit of the
@@ -34,11 +34,20 @@ def choose_scales(network: Network) -> Network:
     `THRESHOLD_UNITS` units and its leak `LEAK_UNITS`. Projections onto one population share its
     unit: their steps are the largest one divided by powers of two. Neurons that never fire have no
     threshold to resolve; of a convolution whose weights all have one magnitude, this is the step.
+
+    Parameters
+    ----------
+    like : a fixed network of the same structure whose shifts are taken, so that the weights can be
+        loaded into its accelerator
     """
     populations = [network.input]
     shifts: dict[tuple[str, str], int] = {}
-    for layer in network.layers:
-        scale, of_layer = _scale_layer(network, layer)
+    for number, layer in enumerate(network.layers):
+        given = None
+        if like is not None:
+            edges = like.projections_to(like.layers[number].name)
+            given = [edge.weight_shift for edge in edges]
+        scale, of_layer = _scale_layer(network, layer, given)
         assert isinstance(layer.neuron, Neuron)
         populations.append(replace(layer, neuron=replace(layer.neuron, scale=scale)))
         shifts.update(of_layer)
@@ -48,7 +57,10 @@ def choose_scales(network: Network) -> Network:
     return replace(network, populations=tuple(populations), projections=projections)
 
 
-def _scale_layer(network: Network, layer: Population) -> tuple[float, dict[tuple[str, str], int]]:
+def _scale_layer(
+    network: Network, layer: Population, given: Sequence[int] | None
+) -> tuple[float, dict[tuple[str, str], int]]:
+    """The layer's unit, and the shift of each projection onto it: those that are given, if any."""
     neuron = layer.neuron
     assert isinstance(neuron, Neuron)
     precision = network.precision
@@ -60,6 +72,11 @@ def _scale_layer(network: Network, layer: Population) -> tuple[float, dict[tuple
             # As if there were a weight of the largest integer: this one then becomes 1.
             whole = float(magnitudes[0]) * signed_range(precision.weight_bits)[1]
             largest = dict.fromkeys(largest, whole)
+    if given is not None:
+        shifts = dict(zip(largest, given, strict=True))
+        highest = signed_range(precision.weight_bits)[1]
+        steps = (math.ldexp(size / highest, -shifts[key]) for key, size in largest.items())
+        return max(steps), shifts
     resolved = math.inf
     if neuron.fire:
         decays = [

@@ -30,17 +30,26 @@ STATE_REACH = 8
 STATE_BITS = (16, 24)
 
 
-def quantize(network: Network) -> Network:
+def quantize(network: Network, like: Network | None = None) -> Network:
     """Turn weights, thresholds, biases and decays into integers of the chosen scales.
 
     Weights and biases are rounded to nearest (ties to even). A threshold is rounded up: V is an
     integer, so that V >= threshold is the same as V >= ceil(threshold). The weights of a readout
     become integers of 8 bits, unless they are such integers already.
+
+    Parameters
+    ----------
+    like : a fixed network of the same structure whose states' widths are taken
     """
     scales = {}
     populations = [network.input]
-    for layer in network.layers:
-        neuron = _quantize_neuron(layer, network.precision)
+    for number, layer in enumerate(network.layers):
+        precision = network.precision
+        if like is not None:
+            wanted = like.layers[number].neuron
+            assert isinstance(wanted, FixedNeuron)
+            precision = replace(precision, state_bits=wanted.state_bits)
+        neuron = _quantize_neuron(layer, precision)
         scales[layer.name] = neuron.scale
         populations.append(replace(layer, neuron=neuron))
     projections = tuple(
