@@ -57,7 +57,8 @@ class LoadedMemory:
     @property
     def columns(self) -> int:
         """Words of the image per row."""
-        return -(-self.rows.shape[1] // self.lanes_per_column)
+        lanes: int = self.rows.shape[1]
+        return -(-lanes // self.lanes_per_column)
 
     @property
     def words(self) -> int:
@@ -95,10 +96,15 @@ class Loaded(NamedTuple):
     biases: IntArray
 
 
+def to_bytes(image: Words) -> bytes:
+    """An image as its file holds it: each word with its lowest byte first."""
+    return image.astype("<u4").tobytes()
+
+
 def image_of(contents: Words, fingerprint: int) -> Words:
     """The image with these contents for the accelerator with this fingerprint."""
     head = np.array([fingerprint, len(contents)], np.uint32)
-    checksum = zlib.crc32(np.concatenate([head, contents]).astype("<u4").tobytes())
+    checksum = zlib.crc32(to_bytes(np.concatenate([head, contents])))
     return np.concatenate([head, contents, np.array([checksum], np.uint32)])
 
 

@@ -47,7 +47,7 @@ OUTPUTS = {
 }
 
 
-def axi_members() -> dict:
+def axi_members():
     """The port's members, without a prefix."""
     return {name: In(width) for name, width in INPUTS.items()} | {
         name: Out(width) for name, width in OUTPUTS.items()

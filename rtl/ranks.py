@@ -7,8 +7,8 @@ from amaranth.lib import memory
 
 from spikeloom.compiler.cores import RANK_DEPTH
 
-# For synthesis (sim/synthesis.py): no word is used that was read in the cycle of its write. Without
-# it, tools that do not know what a block RAM does then build a way past it.
+# For synthesis (sim/memory_attributes.py): no word is used that was read in the cycle of its write.
+# Without it, tools that do not know what a block RAM does then build a way past it.
 NO_COLLISION = {"no_collision": 1}
 
 

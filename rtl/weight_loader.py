@@ -30,7 +30,10 @@ from spikeloom.rtl.control_port import ADDRESS_BITS
 from spikeloom.rtl.loading import LoadSignature
 from spikeloom.rtl.probe import Probe
 
-ACCEPTED_BITS = 16
+# Of the register STATUS.
+REFUSAL_START = 8
+ACCEPTED_START = 16
+ACCEPTED_BITS = WORD_BITS - ACCEPTED_START
 
 
 class Register(enum.Enum, shape=ADDRESS_BITS - 2):
@@ -150,8 +153,8 @@ class WeightLoader(wiring.Component):
         m.d.comb += [
             status[0].eq(self.present),
             status[1].eq(self.stage != Stage.NONE),
-            status[8:10].eq(self.refusal),
-            status[16:].eq(self.accepted),
+            status[REFUSAL_START : REFUSAL_START + 2].eq(self.refusal),
+            status[ACCEPTED_START:].eq(self.accepted),
         ]
         values = [status, self.fingerprint, self.length, 0]
         m.d.comb += [
@@ -316,7 +319,8 @@ class WeightLoaderModel:
 
     def read(self, address: int) -> tuple[int, bool]:
         """The value of a register, and whether there is none."""
-        status = self.present | (self.stage != NONE) << 1 | self.refusal << 8 | self.accepted << 16
+        status = self.present | (self.stage != NONE) << 1
+        status |= self.refusal << REFUSAL_START | self.accepted << ACCEPTED_START
         values = (status, self.fingerprint, self.length)
         return (values[address], False) if address < len(values) else (0, True)
 

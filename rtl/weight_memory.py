@@ -8,8 +8,8 @@ from spikeloom.rtl.lane_words import lane_word
 from spikeloom.rtl.loading import selected
 from spikeloom.rtl.ranks import Write, registered_read
 
-# For synthesis (sim/synthesis.py): what the memory holds before it is written does not matter, so
-# that it need not be a memory that starts with contents.
+# For synthesis (sim/memory_attributes.py): what the memory holds before it is written does not
+# matter, so that it may be one that starts without contents.
 UNINITIALISED = {"uninitialised": 1}
 
 

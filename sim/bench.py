@@ -21,11 +21,13 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
 from spikeloom.compiler.program import Program
+from spikeloom.rtl.control_port import NO_CONTROL
 from spikeloom.rtl.top import Accelerator, AcceleratorModel
+from spikeloom.sim.control_driver import ControlDriver, load_own_weights
 from spikeloom.sim.coverage import transitions_seen
 from spikeloom.sim.difference import Observation
 from spikeloom.sim.stimulus import Pauses, Word, input_words
-from spikeloom.sim.wrapper import drive_word
+from spikeloom.sim.wrapper import drive_control, drive_word
 
 CONFIGURATION = "SPIKELOOM_BENCH"
 # How the bench tells on standard output that a sample is done.
@@ -85,16 +87,18 @@ async def lockstep(dut: Any) -> None:
 
     Clock(dut.clk, 10, "ns").start()
     outcomes: list[dict[str, Any]] = []
+    model: AcceleratorModel | None = None
     for run in configuration["runs"]:
         pauses = Pauses(**run["pauses"])
         if run["reset_after"]:
-            # A sample that a reset cuts short must leave nothing behind.
+            # A sample or an image that a reset cuts short must leave nothing behind.
             await _reset(dut)
-            await _run(dut, accelerator, words, pauses, 1, run["reset_after"])
+            model = accelerator.model(model)
+            await _run(dut, accelerator, model, words, pauses, 1, run["reset_after"])
         await _reset(dut)
-        outcomes.append(
-            await _run(dut, accelerator, words, pauses, spikes.shape[1], configuration["patience"])
-        )
+        model = accelerator.model(model)
+        samples, patience = spikes.shape[1], configuration["patience"]
+        outcomes.append(await _run(dut, accelerator, model, words, pauses, samples, patience))
         if outcomes[-1]["difference"] is not None:
             break
     Path(configuration["result"]).write_text(json.dumps(outcomes))
@@ -111,6 +115,7 @@ async def _reset(dut: Any) -> None:
 async def _run(
     dut: Any,
     accelerator: Accelerator,
+    model: AcceleratorModel,
     words: list[Word],
     pauses: Pauses,
     samples: int,
@@ -118,9 +123,10 @@ async def _run(
 ) -> dict[str, Any]:
     """Run in lockstep until `samples` results are out, a difference, or `patience` idle cycles.
 
-    An idle cycle is one in which no result word leaves.
+    An idle cycle is one in which no result word leaves and the control port does nothing. Where
+    weights can be loaded, those that the program has are loaded meanwhile.
     """
-    model = accelerator.model()
+    control = ControlDriver(load_own_weights(accelerator.program), pauses.input, pauses.seed)
     observation = Observation(accelerator)
     word_bits = len(accelerator.s_axis_tdata)
     sender, receiver = Sender(words, pauses), Receiver(pauses)
@@ -128,7 +134,8 @@ async def _run(
     difference = None
     observed, driver, falling = dut.observed, dut.driven, FallingEdge(dut.clk)
     started = time.monotonic()
-    while len(receiver.packets) < samples and idle < patience:
+    given = NO_CONTROL
+    while (len(receiver.packets) < samples or not control.done) and idle < patience:
         # As text: to compare it takes half the time that making an integer of it does.
         expected, shown = observation.expected(model), str(observed.value)
         if shown != observation.text(expected):
@@ -146,15 +153,21 @@ async def _run(
                 print(f"{PROGRESS} {len(receiver.packets)}", flush=True)
         word, last = sender.offered or (None, False)
         before, driven = driven, drive_word(word, last, receiver.ready, word_bits)
+        if model.control is not None:
+            given, answered = control.go_on(), len(control.answers)
+            driven |= drive_control(given, word_bits)
+            control.edge(model.control.port)
+            idle = 0 if len(control.answers) > answered else idle
         if driven != before:
             driver.value = driven
         if word is not None and model.s_axis_tready:
             sender.taken()
-        model.clock(word, last, receiver.ready)
+        model.clock(word, last, receiver.ready, given)
         cycle += 1
         await falling
     return {
         "stuck": len(receiver.packets) < samples and difference is None,
+        "control": control.answers,
         "cycles": cycle,
         "seconds": time.monotonic() - started,
         "difference": difference,

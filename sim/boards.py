@@ -36,7 +36,7 @@ class Part:
     Attributes
     ----------
     synthesis : yosys' command for the family
-    multipliers : its options for products in multipliers, and for products in look-up tables
+    multipliers : its options with products in multipliers, and with products in look-up tables
     place_and_route : the program and the options that name the part
     capacity : number of cells by the name of the resource
     budget : what the folding may plan with: `LUT_SHARE` of the look-up tables
@@ -132,7 +132,7 @@ LFE5U_85F = Part(
 ICE40UP5K = Part(
     name="iCE40UP5K-SG48",
     synthesis="synth_ice40",
-    multipliers=("-dsp", ""),
+    multipliers=("-spram -dsp", "-spram"),
     place_and_route=("nextpnr-ice40", "--up5k", "--package", "sg48"),
     resources=ICE40,
     capacity=MappingProxyType(

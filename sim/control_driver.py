@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from spikeloom.compiler.exchange import weight_image
+from spikeloom.compiler.program import Program
 from spikeloom.compiler.weight_image import Words
 from spikeloom.rtl.control_port import STROBES, ControlInput, ControlPortModel
 from spikeloom.rtl.weight_loader import Register
@@ -39,6 +41,13 @@ def load_image(image: Words) -> list[Access]:
     words = [Access(address_of(Register.WORD), int(word)) for word in np.asarray(image)]
     begin = Access(address_of(Register.BEGIN), 0)
     return [begin, *words, Access(address_of(Register.STATUS))]
+
+
+def load_own_weights(program: Program) -> list[Access]:
+    """What loads a program's own weights into its accelerator; nothing where they are fixed."""
+    if not program.network.has_run_time_weights:
+        return []
+    return load_image(weight_image(program, program))
 
 
 class ControlDriver:

@@ -123,6 +123,10 @@ FEATURES: dict[str, Has] = {
     "several spikes": _some_core(lambda core: core.neuron.fire and not core.neuron.single_spike),
     "integrator without spikes": _some_core(lambda core: not core.neuron.fire),
     "weights shifted to the membrane's scale": _some_core(lambda core: core.weight_shift > 0),
+    # Where the weights come from.
+    "fixed weights": lambda program: program.network.weights == "fixed",
+    "weights that can be replaced": lambda program: program.network.weights == "reloadable",
+    "weights that have to be loaded": lambda program: program.network.weights == "loaded",
     # Readout.
     **{f"readout of {kind.replace('_', ' ')}": _readout(kind) for kind in get_args(ReadoutKind)},
     "several neurons per class": lambda program: program.network.readout.group > 1,

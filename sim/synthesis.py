@@ -13,8 +13,8 @@ from amaranth.lib import wiring
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.files import make_folder, write_bytes, write_text
 from spikeloom.sim.boards import Board, Part
-from spikeloom.sim.collisions import without_collisions
 from spikeloom.sim.ecp5_netlist import use_output_registers
+from spikeloom.sim.memory_attributes import apply_memory_attributes
 from spikeloom.sim.report import (
     Placement,
     Usage,
@@ -140,7 +140,7 @@ def synthesise_alone(
     """
     make_folder(directory)
     work = directory.resolve()
-    write_text(work / "top.il", without_collisions(rtlil.convert(design, name="top")))
+    write_text(work / "top.il", apply_memory_attributes(rtlil.convert(design, name="top")))
     synthesis = f"{part.synthesis} {part.multipliers[0]} -top top"
     script = (
         *("read_rtlil top.il", _delay_target(target_mhz), synthesis),
@@ -180,7 +180,7 @@ def _prepare(design: Any, board: Board, directory: Path) -> tuple[list[list[str]
     make_folder(directory)
     plan.extract(directory)
     netlist = directory / "top.il"
-    write_text(netlist, without_collisions(netlist.read_text(encoding="utf-8")))
+    write_text(netlist, apply_memory_attributes(netlist.read_text(encoding="utf-8")))
     commands: list[list[str]] = json.loads(plan.files["build_top.json"])["commands"]
     return commands, directory.resolve()
 

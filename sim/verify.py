@@ -24,6 +24,7 @@ from spikeloom.compiler.reference import Trace
 from spikeloom.rtl.emit import to_verilog
 from spikeloom.rtl.result import HEADER_WORDS, SAMPLE_BITS, Packet
 from spikeloom.rtl.top import Accelerator
+from spikeloom.rtl.weight_loader import REFUSAL_START
 from spikeloom.sim.bench import PROGRESS
 from spikeloom.sim.coverage import Coverage, coverage
 from spikeloom.sim.difference import Difference
@@ -145,6 +146,7 @@ def verify(
             raise VerificationMismatch(
                 f"model and RTL are stuck at cycle {outcome['cycles']}: a result is missing"
             )
+        _require_loaded(outcome["control"])
         numbers += _compare_with_reference(program, outcome, expected)
     cycles = sum(outcome["cycles"] for outcome in outcomes)
     return Verdict(
@@ -170,6 +172,17 @@ def _mismatch(
     else:
         error.add_note("--waves keeps the waveform")
     return error
+
+
+def _require_loaded(answers: list[tuple[int, int | None]]) -> None:
+    """Of a load of weights all writes must be taken, and the status at its end be without fault."""
+    for number, (response, data) in enumerate(answers):
+        refusal = 0 if data is None else data >> REFUSAL_START & 0xFF
+        if response or refusal:
+            raise VerificationMismatch(
+                f"access {number} of {len(answers)} to the control port: response {response}, "
+                f"refusal {refusal}"
+            )
 
 
 def _compare_with_reference(program: Program, outcome: dict[str, Any], expected: Trace) -> int:

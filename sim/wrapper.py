@@ -4,8 +4,9 @@ A simulator is asked for a signal once per clock cycle and told one, as each cos
 hundred gates: all outputs are joined to `observed`, all inputs are cut from `driven`.
 """
 
+from spikeloom.rtl.control_port import INPUTS, ControlInput
 from spikeloom.rtl.emit import TOP
-from spikeloom.rtl.top import Accelerator
+from spikeloom.rtl.top import CONTROL, Accelerator
 from spikeloom.sim.difference import Observation
 
 BENCH = "bench"
@@ -31,6 +32,11 @@ def wrapper_verilog(accelerator: Accelerator) -> str:
         "s_axis_tlast": f"driven[{word_bits + 1}]",
         "m_axis_tready": f"driven[{word_bits + 2}]",
     }
+    driven = word_bits + 3
+    if accelerator.control is not None:
+        for name, width in INPUTS.items():
+            inputs[f"{CONTROL}{name}"] = f"driven[{driven + width - 1}:{driven}]"
+            driven += width
     wires = "".join(
         f"  wire [{len(getattr(accelerator, name)) - 1}:0] {name};\n" for name in observed
     )
@@ -40,7 +46,7 @@ def wrapper_verilog(accelerator: Accelerator) -> str:
         f"module {BENCH}(\n"
         f"  input clk {_WRITABLE},\n"
         f"  input rst {_WRITABLE},\n"
-        f"  input [{word_bits + 2}:0] driven {_WRITABLE},\n"
+        f"  input [{driven - 1}:0] driven {_WRITABLE},\n"
         f"  output [{Observation(accelerator).width - 1}:0] observed {_READABLE}\n"
         ");\n"
         f"{wires}"
@@ -54,3 +60,13 @@ def drive_word(word: int | None, last: bool, ready: bool, word_bits: int) -> int
     """The value of `driven` that offers a word, if any, and says whether a result is taken."""
     offer = 0 if word is None else word | 1 << word_bits | last << (word_bits + 1)
     return offer | ready << (word_bits + 2)
+
+
+def drive_control(given: ControlInput, word_bits: int) -> int:
+    """What is added to `driven` for the control port."""
+    value, shift = 0, word_bits + 3
+    named = given._asdict()
+    for name, width in INPUTS.items():
+        value |= int(named.get(name, 0)) << shift
+        shift += width
+    return value

@@ -13,7 +13,7 @@ from spikeloom.compiler.reference import Trace
 from spikeloom.rtl.control_port import NO_CONTROL
 from spikeloom.rtl.probe import Probe
 from spikeloom.rtl.top import CONTROL, Accelerator, AcceleratorModel
-from spikeloom.sim.control_driver import ControlDriver
+from spikeloom.sim.control_driver import ControlDriver, load_own_weights
 from spikeloom.sim.stimulus import Pauses, Word, input_words
 
 # What a cycle begins with: the inputs to drive, and what the probes must show once the
@@ -185,5 +185,7 @@ def run_samples(
     model = accelerator.model()
     results: list[list[int]] = []
     words = input_words(accelerator.program.network, spikes)
-    cycles = send_words(accelerator, model, words, results, spikes.shape[1], pauses)
+    accesses = load_own_weights(accelerator.program)
+    control = ControlDriver(accesses, pauses.input, pauses.seed) if accesses else None
+    cycles = send_words(accelerator, model, words, results, spikes.shape[1], pauses, control)
     return model, results, accelerator_bench(accelerator).run(cycles)

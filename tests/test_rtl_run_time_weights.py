@@ -10,28 +10,13 @@ from spikeloom.compiler import reference
 from spikeloom.compiler.exchange import fingerprint, weight_image
 from spikeloom.compiler.fixed import signed_range
 from spikeloom.compiler.ir import FixedNeuron
-from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 from spikeloom.compiler.program import Program
 from spikeloom.rtl.result import Packet
 from spikeloom.rtl.top import Accelerator
 from spikeloom.rtl.weight_loader import Refusal, Register
 from spikeloom.sim.control_driver import Access, ControlDriver, address_of, load_image
 from spikeloom.sim.stimulus import Pauses, input_words
-from wide_networks import any_chain, folding, random_events
-
-# Enough for the thresholds and biases of all random networks here.
-STATE_BITS = 20
-
-
-def reloadable(network, weights="reloadable"):
-    """The network with states that have room for its thresholds and biases."""
-    populations = [network.input]
-    for layer in network.layers:
-        neuron = replace(layer.neuron, state_bits=STATE_BITS)
-        if neuron.current_decay is not None:
-            neuron = replace(neuron, current_bits=STATE_BITS)
-        populations.append(replace(layer, neuron=neuron))
-    return bound_accumulators(replace(network, populations=tuple(populations), weights=weights))
+from wide_networks import any_chain, folding, random_events, with_run_time_weights
 
 
 def with_other_weights(network, seed):
@@ -66,7 +51,7 @@ class Chip:
 
     def __init__(self, seed, weights="reloadable"):
         network = any_chain(seed, 1 + seed % 3)
-        self.program = Program(reloadable(network, weights), *folding(network, seed))
+        self.program = Program(with_run_time_weights(network, weights), *folding(network, seed))
         self.network = self.program.network
         self.other = with_other_weights(self.network, seed)
         self.image = weight_image(self.program, replace(self.program, network=self.other))

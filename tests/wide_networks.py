@@ -25,9 +25,13 @@ from spikeloom.compiler.on_chip import OnChipEncoder
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 from spikeloom.compiler.passes.repeat_constant_input import repeat_constant_input
 from spikeloom.compiler.readouts import MEMBRANE_READOUTS
+from spikeloom.compiler.run_time_weights import WeightStorage
 
 Shape = tuple[int, ...]
 Choice = TypeVar("Choice")
+
+# Bits of a state that has room for the thresholds and biases of all networks here.
+WIDE_STATE = 20
 
 _DECAYS = (0.0, 0.2, 0.5, 2 / 3, 0.8, 0.99, 1.0)
 
@@ -156,14 +160,28 @@ def any_chain(seed: int, layers: int) -> Network:
     """A network that the accelerator takes, every other one with feature maps.
 
     Every other one of each kind has projections past layers, and from layers to themselves. Half
-    of those that take spikes take pixels and make the spikes themselves.
+    of those that take spikes take pixels and make the spikes themselves. Weights of a third can be
+    loaded.
     """
     chain = map_chain if seed % 2 else dense_chain
     network = chain(seed, layers, branches=seed // 2 % 2 == 1)
     draw = _Draw(np.random.default_rng(seed))
     if network.events == Events(folded=True) and draw.chance():
-        return network.with_on_chip(draw.encoder(network.steps))
-    return network
+        network = network.with_on_chip(draw.encoder(network.steps))
+    return network if draw.chance(0.67) else with_run_time_weights(network, draw.storage())
+
+
+def with_run_time_weights(network: Network, weights: WeightStorage) -> Network:
+    """The network with states that have room for its thresholds and biases."""
+    populations = [network.input]
+    for layer in network.layers:
+        neuron = layer.neuron
+        assert isinstance(neuron, FixedNeuron)
+        neuron = replace(neuron, state_bits=WIDE_STATE)
+        if neuron.current_decay is not None:
+            neuron = replace(neuron, current_bits=WIDE_STATE)
+        populations.append(replace(layer, neuron=neuron))
+    return bound_accumulators(replace(network, populations=tuple(populations), weights=weights))
 
 
 def folding(network: Network, seed: int) -> tuple[dict[str, int], dict[str, int]]:
@@ -334,6 +352,9 @@ class _Draw:
             return OnChipEncoder("bernoulli", seed=self.number(0, 1 << 30))
         t_max = self.number(0, steps - 1)
         return OnChipEncoder("first_spike", t_max=t_max, dark=self.number(0, 60))
+
+    def storage(self) -> WeightStorage:
+        return "reloadable" if self.chance() else "loaded"
 
     def decay(self, size: int) -> Decay:
         """Of one factor, or of several within a layer."""

@@ -5,19 +5,25 @@ Written into the output folder:
   NAME.fixed.onnx           the same network in integers, for any ONNX runtime
   passes/NN-PASS.txt        the network after each pass, as text
   NAME.foldings.png         with --target: look-up tables against cycles of the foldings that fit
+  NAME.weights.bin          where weights can be loaded: what loads those of this network
 
 With --target the lanes are chosen: those that take fewest clock cycles per sample within the part,
 or within --budget. What a folding takes is estimated before synthesis; the cycles are those for the
 spikes of --check, or for events from a tenth of each population in each time step.
+
+With --weights reloadable or loaded the accelerator takes other weights, thresholds and biases while
+it works; --for makes those of another network that was trained in the same shape.
 """
 
 import argparse
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from spikeloom.compiler.errors import ToolMissing, VerificationMismatch
+from spikeloom.compiler.run_time_weights import WeightStorage
+from spikeloom.sim.cli.compile_for import folded_like, given_chip
 from spikeloom.sim.cli.compile_notes import changed_decays, narrow_states, silent_neurons
 from spikeloom.sim.cli.console import Console
 from spikeloom.sim.cli.folding import (
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from spikeloom.compiler.inputs import Spikes
     from spikeloom.compiler.ir import Network
     from spikeloom.compiler.program import Program
+    from spikeloom.compiler.weight_image import Words
 
 HELP = "compile an ONNX file to a fixed-point network and a program"
 
@@ -69,6 +76,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "pixel, the brighter the earlier)",
     )
     parser.add_argument(
+        "--weights",
+        choices=get_args(WeightStorage),
+        default="fixed",
+        help="whether weights, thresholds and biases are part of the bitstream for good, can be "
+        "replaced at run time (which takes twice the memory), or are loaded before the first "
+        "sample (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--for",
+        dest="chip",
+        type=Path,
+        metavar="PROGRAM",
+        help="take precision, folding and word widths of this program, whose accelerator then "
+        "takes NAME.weights.bin",
+    )
+    parser.add_argument(
         "--early-stop",
         action="store_true",
         help="answer at the end of the first time step in which an output neuron spikes, and drop "
@@ -86,6 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Import, lower, check, write."""
+    from spikeloom.compiler.exchange import weight_image
     from spikeloom.compiler.fixed_onnx import fixed_model
     from spikeloom.compiler.ir import Precision
     from spikeloom.compiler.on_chip import OnChipEncoder
@@ -94,22 +118,29 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from spikeloom.compiler.program import Program
 
     name = args.model.stem
+    chip = given_chip(args)
     precision = Precision(args.weight_bits, args.state_bits, args.decay_bits)
     report = examine(load_model(args.model), name)
-    network = replace(report.require(), precision=precision)
+    network = replace(report.require(), precision=precision, weights=args.weights)
     if args.early_stop:
         network = network.with_early_stop()
     if args.encode is not None:
         network = network.with_on_chip(OnChipEncoder.parse(args.encode))
     stages: list[tuple[str, Network]] = [("import", network)]
-    fixed = lower(network, lambda step, result: stages.append((step, result)))
+    fixed = lower(
+        network,
+        lambda step, result: stages.append((step, result)),
+        None if chip is None else chip.network,
+    )
     spikes = None
     if args.check is not None:
         from spikeloom.sim.spike_files import read_spikes
 
         spikes = read_spikes(args.check, fixed).spikes
     choice = choose_folding(fixed, args, spikes)
-    program = Program(fixed, *(given_lanes(args) if choice is None else choice.lanes))
+    lanes = given_lanes(args) if choice is None else choice.lanes
+    program = Program(fixed, *lanes) if chip is None else folded_like(fixed, chip)
+    image = weight_image(chip or program, program) if fixed.has_run_time_weights else None
     oracle = fixed_model(fixed)
     compared = None
     if spikes is not None:
@@ -127,7 +158,9 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "program": args.out / f"{name}.program.safetensors",
         "fixed_onnx": args.out / f"{name}.fixed.onnx",
     }
-    _write(program, oracle.SerializeToString(deterministic=True), stages, args.out, paths)
+    if image is not None:
+        paths["weights"] = args.out / f"{name}.weights.bin"
+    _write(program, image, oracle.SerializeToString(deterministic=True), stages, args.out, paths)
 
     for verdict in report.verdicts:
         if verdict.meaning.startswith("unused"):
@@ -139,6 +172,11 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         [tuple(layer.values()) for layer in layers],
     )
     console.say(_needs(layers))
+    if image is not None:
+        into = "" if chip is None else f" into the accelerator of '{chip.network.name}'"
+        console.say(
+            f"weights, thresholds and biases can be loaded{into}: {len(image):,} words of 32 bits"
+        )
     if choice is not None:
         choice.show(console)
         choice.draw(args.out / f"{name}.foldings.png")
@@ -162,6 +200,8 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "layers": layers,
         "folding": choice.as_dict() if choice is not None else None,
         "accelerator_refusal": program.refusal,
+        "weights": fixed.weights,
+        "weight_image_words": None if image is None else len(image),
         "numbers_checked": compared,
     }
 
@@ -189,17 +229,21 @@ def _compare_passes(stages: "list[tuple[str, Network]]", spikes: "Spikes") -> No
 
 def _write(
     program: "Program",
+    image: "Words | None",
     oracle: bytes,
     stages: "list[tuple[str, Network]]",
     folder: Path,
     paths: dict[str, Path],
 ) -> None:
     from spikeloom.compiler.files import replacing
+    from spikeloom.compiler.weight_image import to_bytes
 
     # All files take their names only after all of them have been written.
     with ExitStack() as stack:
         program.save(stack.enter_context(replacing(paths["program"])))
         stack.enter_context(replacing(paths["fixed_onnx"])).write_bytes(oracle)
+        if image is not None:
+            stack.enter_context(replacing(paths["weights"])).write_bytes(to_bytes(image))
         for number, (step, network) in enumerate(stages):
             path = folder / "passes" / f"{number:02}-{step}.txt"
             text = f"{network}\n"

@@ -14,7 +14,7 @@ from spikeloom.compiler.program import Program
 from spikeloom.rtl import banks, ranks, states
 from spikeloom.rtl.core import LayerCore
 from spikeloom.rtl.top import Accelerator
-from spikeloom.sim.collisions import without_collisions
+from spikeloom.sim.memory_attributes import apply_memory_attributes
 from spikeloom.sim.stimulus import Pauses
 from wide_networks import random_events
 
@@ -29,7 +29,7 @@ def masks(text):
 def test_reads_of_marked_memories_are_changed_and_no_others():
     text = str(rtlil.convert(LayerCore(PROGRAM.cores[1]), name="top"))
     strict, free = masks(text)
-    changed = without_collisions(text)
+    changed = apply_memory_attributes(text)
     assert free == 0 and masks(changed)[1] > 0
     assert sum(masks(changed)) == strict
     assert changed.count("\n") == text.count("\n")
@@ -37,7 +37,9 @@ def test_reads_of_marked_memories_are_changed_and_no_others():
 
 def test_pixels_keep_what_was_read_in_the_cycle_of_their_clearing():
     network = PROGRAM.network.with_on_chip(OnChipEncoder("bernoulli"))
-    text = without_collisions(str(rtlil.convert(Accelerator(Program(network, {})), name="top")))
+    text = apply_memory_attributes(
+        str(rtlil.convert(Accelerator(Program(network, {})), name="top"))
+    )
     module = text[text.index("module \\top.pixels\n") :]
     module = module[: module.index("\nmodule ")]
     assert "pixels0" in module and "pixels1" in module and masks(module)[1] == 0
