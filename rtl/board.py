@@ -9,15 +9,21 @@ Both directions carry words of the accelerator's streams, lowest byte first:
   as a sample has no more words, or an event takes less time than its word on the line.
 - From the board, once per sample: a status byte, then the words of the result: the class, and one
   score per class. The status is 0, or has bit 0 set if a byte was lost (by a full queue or a broken
-  frame) and bit 1 if a malformed word arrived. Both stay set until the part is loaded anew, as no
-  answer after that can be trusted.
+  frame, or as it begins no message) and bit 1 if a malformed word arrived. Both stay set until the
+  part is loaded anew, as no answer after that can be trusted.
+
+Where weights can be loaded, each sample to the board is a message: a byte that says so stands
+before it, and there are other messages (rtl/serial_control.py), one with an answer of its own.
 """
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import io, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.rtl.control_port import INPUTS, OUTPUTS
+from spikeloom.rtl.serial_control import ANSWER, WORD_BYTES, MessageReader
+from spikeloom.rtl.top import CONTROL
 from spikeloom.rtl.uart import Receiver, Transmitter, bit_cycles
 
 # One block of RAM of either family.
@@ -85,6 +91,8 @@ class ReplyWriter(wiring.Component):
     -------
     tvalid, tready, tdata, tlast : AXI4-Stream in
     status : In(8), sent before the words of a result
+    answer_valid, answer : In, a word to be sent between results, behind the byte `ANSWER`
+    answer_taken : Out(1), it has been sent
     o : Out(stream) of bytes
     """
 
@@ -98,6 +106,9 @@ class ReplyWriter(wiring.Component):
                 "tdata": In(word_bits),
                 "tlast": In(1),
                 "status": In(8),
+                "answer_valid": In(1),
+                "answer": In(8 * WORD_BYTES),
+                "answer_taken": Out(1),
                 "o": Out(stream.Signature(8)),
             }
         )
@@ -106,13 +117,30 @@ class ReplyWriter(wiring.Component):
         m = Module()
         length = self.word_bits // 8
         index = Signal(range(length))
+        place = Signal(range(WORD_BYTES))
         with m.FSM():
             with m.State("STATUS"):
                 # The status is sent with its result, not before one is there: so it covers all
                 # bytes of the sample.
-                m.d.comb += [self.o.valid.eq(self.tvalid), self.o.payload.eq(self.status)]
-                with m.If(self.o.valid & self.o.ready):
+                m.d.comb += [
+                    self.o.valid.eq(self.tvalid | self.answer_valid),
+                    self.o.payload.eq(Mux(self.tvalid, self.status, ANSWER)),
+                ]
+                with m.If(self.tvalid & self.o.ready):
                     m.next = "WORDS"
+                with m.Elif(self.answer_valid & self.o.ready):
+                    m.next = "ANSWER"
+            with m.State("ANSWER"):
+                last = place == WORD_BYTES - 1
+                m.d.comb += [
+                    self.o.valid.eq(1),
+                    self.o.payload.eq(self.answer.word_select(place, 8)),
+                    self.answer_taken.eq(self.o.ready & last),
+                ]
+                with m.If(self.o.ready):
+                    m.d.sync += place.eq(place + 1)
+                    with m.If(last):
+                        m.next = "STATUS"
             with m.State("WORDS"):
                 m.d.comb += [
                     self.o.valid.eq(self.tvalid),
@@ -133,8 +161,8 @@ class SerialShell(wiring.Component):
 
     Parameters
     ----------
-    accelerator : component with the ports s_axis_* and m_axis_* (tvalid, tready, tdata, tlast) and
-        `error`
+    accelerator : component with the ports s_axis_* and m_axis_* (tvalid, tready, tdata, tlast),
+        `error` and, where weights can be loaded, s_axil_*
     steps : time steps of a sample
     divisor : clock cycles per bit of the line
 
@@ -162,7 +190,7 @@ class SerialShell(wiring.Component):
         m.submodules.transmitter = transmitter = Transmitter(self.divisor)
 
         wiring.connect(m, receiver.o, queue.w_stream)
-        wiring.connect(m, queue.r_stream, assembler.i)
+        unknown = self._read(m, queue.r_stream, assembler, writer)
         wiring.connect(m, writer.o, transmitter.i)
         m.d.comb += [
             receiver.rx.eq(self.rx),
@@ -177,10 +205,30 @@ class SerialShell(wiring.Component):
             accelerator.m_axis_tready.eq(writer.tready),
         ]
         lost = Signal()
-        with m.If(receiver.lost):
+        with m.If(receiver.lost | unknown):
             m.d.sync += lost.eq(1)
         m.d.comb += writer.status.eq(Cat(lost, accelerator.error))
         return m
+
+    def _read(self, m, queued, assembler, writer):
+        """Bytes to where they belong; gives whether one of them belongs nowhere."""
+        if not hasattr(self.accelerator, f"{CONTROL}awvalid"):
+            wiring.connect(m, queued, assembler.i)
+            return 0
+        m.submodules.reader = reader = MessageReader()
+        wiring.connect(m, queued, reader.i)
+        wiring.connect(m, reader.o, assembler.i)
+        for name in INPUTS:
+            m.d.comb += getattr(self.accelerator, f"{CONTROL}{name}").eq(getattr(reader, name))
+        for name in OUTPUTS:
+            m.d.comb += getattr(reader, name).eq(getattr(self.accelerator, f"{CONTROL}{name}"))
+        m.d.comb += [
+            reader.sample_end.eq(assembler.tvalid & assembler.tready & assembler.tlast),
+            writer.answer_valid.eq(reader.answer_valid),
+            writer.answer.eq(reader.answer),
+            reader.answer_taken.eq(writer.answer_taken),
+        ]
+        return reader.unknown
 
 
 class BoardShell(wiring.Component):

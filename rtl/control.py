@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The control unit of an accelerator whose weights can be loaded: its port and its loader."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The weight loader: checks an image word by word and puts it into the copies that are not in use.
 
 Registers of the control port, by their addresses in bytes:

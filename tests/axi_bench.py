@@ -14,11 +14,24 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge
-from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
+from cocotbext.axi import (
+    AxiLiteBus,
+    AxiLiteMaster,
+    AxiStreamBus,
+    AxiStreamFrame,
+    AxiStreamSink,
+    AxiStreamSource,
+)
 
 from spikeloom.compiler.program import Program
+from spikeloom.rtl.top import CONTROL
+from spikeloom.rtl.weight_loader import Register
 from spikeloom.sim.bench import CONFIGURATION
+from spikeloom.sim.control_driver import address_of
 from spikeloom.sim.stimulus import Pauses, input_words
+
+# What the control port answers, by channel.
+ANSWERS = {"b": ("bresp",), "r": ("rdata", "rresp")}
 
 
 @dataclass
@@ -53,7 +66,16 @@ async def _watch(dut: Any, monitors: dict[str, Monitor]) -> None:
     cycle = 0
     while True:
         await FallingEdge(dut.clk)
-        for prefix, monitor in monitors.items():
+        for channel, payload in ANSWERS.items():
+            if f"{CONTROL}{channel}" in monitors:
+                valid, ready, *fields = (
+                    int(getattr(dut, f"{CONTROL}{name}").value)
+                    for name in (f"{channel}valid", f"{channel}ready", *payload)
+                )
+                answer = fields[0], fields[-1]
+                monitors[f"{CONTROL}{channel}"].see(cycle, bool(valid), bool(ready), answer)
+        for prefix in ("s_axis", "m_axis"):
+            monitor = monitors[prefix]
             tvalid, tready, tdata, tlast = (
                 int(getattr(dut, f"{prefix}_{name}").value)
                 for name in ("tvalid", "tready", "tdata", "tlast")
@@ -71,6 +93,9 @@ async def streams(dut: Any) -> None:
     # A lane of the bus model is a word.
     source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), dut.clk, byte_lanes=1)
     sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), dut.clk, byte_lanes=1)
+    control = None
+    if "image" in configuration:
+        control = AxiLiteMaster(AxiLiteBus.from_prefix(dut, CONTROL[:-1]), dut.clk, dut.rst)
     frames = _frames(program, spikes)
     dut.rst.value = 1
     Clock(dut.clk, 10, "ns").start()
@@ -80,11 +105,15 @@ async def streams(dut: Any) -> None:
         await ClockCycles(dut.clk, 3)
         dut.rst.value = 0
         monitors = {"s_axis": Monitor(), "m_axis": Monitor()}
+        if control is not None:
+            monitors |= {f"{CONTROL}{channel}": Monitor() for channel in ANSWERS}
         watching = cocotb.start_soon(_watch(dut, monitors))
         source.set_pause_generator(pauses.on_input())
         sink.set_pause_generator(pauses.on_output())
         for frame in frames:
             source.send_nowait(AxiStreamFrame(frame))
+        # The samples wait in the bus model while the weights are loaded.
+        status = None if control is None else await _load(control, configuration["image"])
         packets = [list((await sink.recv()).tdata) for _ in frames]
         await ClockCycles(dut.clk, 20)
         watching.cancel()
@@ -92,11 +121,21 @@ async def streams(dut: Any) -> None:
             {
                 "packets": packets,
                 "left": sink.count(),
+                "status": status,
                 "error": int(dut.error.value),
                 "monitors": {name: asdict(item) for name, item in monitors.items()},
             }
         )
     Path(configuration["result"]).write_text(json.dumps(outcomes))
+
+
+async def _load(control: Any, image: list[int]) -> int:
+    """Write an image; gives the status behind it."""
+    await control.write_dword(address_of(Register.BEGIN), 0)
+    for word in image:
+        await control.write_dword(address_of(Register.WORD), word)
+    status: int = await control.read_dword(address_of(Register.STATUS))
+    return status
 
 
 def _frames(program: Program, spikes: Any) -> list[list[int]]:

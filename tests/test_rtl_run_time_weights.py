@@ -1,49 +1,21 @@
+# amaranth: UnusedElaboratable=no
 """Accelerators whose weights are loaded: RTL and model in lockstep, and the reference's answers."""
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
+from run_time_networks import with_other_weights, with_run_time_weights
 
 from lockstep import accelerator_bench, send_words
 from spikeloom.compiler import reference
 from spikeloom.compiler.exchange import fingerprint, weight_image
-from spikeloom.compiler.fixed import signed_range
-from spikeloom.compiler.ir import FixedNeuron
 from spikeloom.compiler.program import Program
 from spikeloom.rtl.result import Packet
 from spikeloom.rtl.top import Accelerator
 from spikeloom.rtl.weight_loader import Refusal, Register
 from spikeloom.sim.control_driver import Access, ControlDriver, address_of, load_image
 from spikeloom.sim.stimulus import Pauses, input_words
-from wide_networks import any_chain, folding, random_events, with_run_time_weights
-
-
-def with_other_weights(network, seed):
-    """The network with weights drawn anew, and with other thresholds and biases."""
-    generator = np.random.default_rng(seed)
-    projections = tuple(
-        replace(
-            edge,
-            weight=generator.integers(
-                *signed_range(edge.weight_bits), edge.weight.shape, endpoint=True
-            ),
-        )
-        for edge in network.projections
-    )
-    populations = [network.input]
-    for layer in network.layers:
-        neuron = layer.neuron
-        assert isinstance(neuron, FixedNeuron)
-        neuron = replace(neuron, threshold=neuron.threshold // 2 + 1, bias=-neuron.bias)
-        populations.append(replace(layer, neuron=neuron))
-    return replace(network, populations=tuple(populations), projections=projections)
-
-
-def run(accelerator, model, spikes, pauses, control=None):
-    results = []
-    words = input_words(accelerator.program.network, spikes)
-    return results, send_words(accelerator, model, words, results, spikes.shape[1], pauses, control)
+from wide_networks import any_chain, folding, random_events
 
 
 class Chip:

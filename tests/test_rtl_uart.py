@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The serial line and the shell that joins it to an accelerator."""
 
 import random
@@ -7,9 +8,19 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
+from run_time_networks import with_run_time_weights
 
+from networks import random_spikes
+from small_programs import small_program
+from spikeloom.compiler import reference
+from spikeloom.compiler.exchange import weight_image
+from spikeloom.compiler.program import Program
 from spikeloom.rtl.board import ReplyWriter, SerialShell, WordAssembler
+from spikeloom.rtl.result import Packet
+from spikeloom.rtl.serial_control import ANSWER, Message
+from spikeloom.rtl.top import Accelerator
 from spikeloom.rtl.uart import Receiver, Transmitter, bit_cycles
+from spikeloom.sim.stimulus import input_words
 
 END = 0x8000
 MALFORMED = 0x7FFF
@@ -216,13 +227,13 @@ def test_writer_puts_the_status_before_each_result(word_bits):
     assert bytes(data) == expected
 
 
-def exchange(line, steps, divisor=4):
-    """What the shell of an Echo answers to the levels of a line, as the bytes of its own line."""
-    dut = SerialShell(Echo(), steps=steps, divisor=divisor)
+def exchange(line, steps, divisor=4, dut_of=None):
+    """What the shell of an accelerator answers to the levels of a line, as the bytes of its own."""
+    dut = SerialShell(dut_of or Echo(), steps=steps, divisor=divisor)
     answer = []
 
     async def host(ctx):
-        for level in [*[1] * 10, *line, *[1] * 1000]:
+        for level in [*[1] * 10, *line, *[1] * 4000]:
             ctx.set(dut.rx, level)
             answer.append(ctx.get(dut.tx))
             await ctx.tick()
@@ -250,3 +261,52 @@ def test_shell_says_that_a_word_was_malformed():
     # The echo of the malformed word leaves before the flag is set: the next status shows it.
     answer = exchange(Transmitter.model(first + second, 4), steps=1)
     assert answer == b"\x00" + first + b"\x02" + second
+
+
+def messages(image):
+    """The bytes that load an image."""
+    data = bytes([Message.BEGIN.value])
+    for word in image:
+        data += bytes([Message.WORD.value]) + int(word).to_bytes(4, "little")
+    return data
+
+
+@pytest.mark.parametrize("damage", [0, 1])
+def test_shell_loads_weights_over_the_line(damage):
+    network = with_run_time_weights(small_program().network, "loaded")
+    program = Program(network, {})
+    image = weight_image(program, program)
+    spikes = random_spikes(network, 1, 0.5)
+    trace = reference.run(network, spikes)
+    ask = bytes([Message.STATUS.value])
+    length = len(Accelerator(program).s_axis_tdata) // 8
+    sample = bytes([Message.SAMPLE.value]) + bytes_of(
+        [word for word, _ in input_words(network, spikes)], length
+    )
+    data = ask + messages(image ^ damage) + ask + messages(image) + ask + sample + ask
+    line = Transmitter.model(data, 4)
+    answer = exchange(line, network.steps, dut_of=Accelerator(program))
+    status = [answer[5 * number + 1 :][:4] for number in range(3)]
+    present = [int.from_bytes(word, "little") & 1 for word in status]
+    accepted = [int.from_bytes(word, "little") >> 16 for word in status]
+    assert answer[:15:5] == bytes([ANSWER]) * 3
+    assert present == [0, 1 - damage, 1]
+    assert accepted == [0, 1 - damage, 2 - damage]
+    # The last question is answered between results: here behind this one.
+    assert answer[-5:] == bytes([ANSWER]) + status[2]
+    packet = answer[15:-5]
+    assert packet[0] == 0
+    words = [int.from_bytes(packet[at : at + 4], "little") for at in range(1, len(packet), 4)]
+    assert Packet.of(words).category == trace.classes[0]
+    assert list(Packet.of(words).scores) == trace.scores[0].tolist()
+
+
+def test_shell_says_that_a_byte_begins_no_message():
+    network = with_run_time_weights(small_program().network, "reloadable")
+    program = Program(network, {})
+    silent = bytes([Message.SAMPLE.value]) + bytes_of(
+        [word for word, _ in input_words(network, random_spikes(network, 1, 0.0))],
+        len(Accelerator(program).s_axis_tdata) // 8,
+    )
+    line = Transmitter.model(b"\xff" + silent, 4)
+    assert exchange(line, network.steps, dut_of=Accelerator(program))[0] == 1

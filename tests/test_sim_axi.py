@@ -1,20 +1,24 @@
 # amaranth: UnusedElaboratable=no
 """The ports of the emitted Verilog under cocotbext-axi's source and sink."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from run_time_networks import with_other_weights, with_run_time_weights
 
 from axi_bench import Monitor
 from networks import LayerOptions, random_network, random_spikes
 from spikeloom.compiler import reference
+from spikeloom.compiler.exchange import weight_image
 from spikeloom.compiler.fixed import Reset
 from spikeloom.compiler.program import Program
 from spikeloom.rtl.emit import to_verilog
 from spikeloom.rtl.result import Packet
 from spikeloom.rtl.top import Accelerator
+from spikeloom.rtl.weight_loader import ACCEPTED_START
 from spikeloom.sim.simulator import Bench, build_model, run_bench
 from spikeloom.sim.stimulus import Pauses
 
@@ -68,6 +72,41 @@ def test_results_and_handshakes_hold_under_an_independent_bus_model(
     # The slow receiver was felt on both sides.
     assert _stalls(outcomes[2], "m_axis") > _stalls(outcomes[1], "m_axis") > 0
     assert _stalls(outcomes[2], "s_axis") > _stalls(outcomes[0], "s_axis")
+
+
+@pytest.mark.verilator
+@pytest.mark.slow
+def test_weights_are_loaded_by_an_independent_bus_model(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=":")
+    bench = Bench("axi_bench")
+    chip = replace(program, network=with_run_time_weights(program.network, "loaded"))
+    other = with_other_weights(chip.network, 3)
+    image = weight_image(chip, replace(chip, network=other))
+    spikes = random_spikes(other, 4, 0.4)
+    verilog = tmp_path / "accelerator.v"
+    verilog.write_text(to_verilog(chip))
+    chip.save(tmp_path / "program.safetensors")
+    np.save(tmp_path / "spikes.npy", spikes)
+    configuration = {
+        "program": str(tmp_path / "program.safetensors"),
+        "spikes": str(tmp_path / "spikes.npy"),
+        "pauses": [pauses.as_dict() for pauses in PAUSES[:2]],
+        "image": image.tolist(),
+    }
+    build_model("verilator", Accelerator(chip), verilog, tmp_path, bench=bench)
+    outcomes = run_bench("verilator", tmp_path, configuration, bench=bench)
+
+    expected = reference.run(other, spikes)
+    assert len(outcomes) == 2
+    for number, outcome in enumerate(outcomes):
+        packets = [Packet.of(words) for words in outcome["packets"]]
+        assert [list(packet.scores) for packet in packets] == expected.scores.tolist()
+        assert outcome["status"] >> ACCEPTED_START == number + 1
+        for monitor in outcome["monitors"].values():
+            assert monitor["transfers"] > 0
+            assert monitor["violations"] == []
 
 
 def _stalls(outcome: dict[str, Any], stream: str) -> int:

@@ -6,6 +6,7 @@ from typing import TypeVar, get_args
 
 import numpy as np
 from hypothesis import strategies as st
+from run_time_networks import with_run_time_weights
 
 from spikeloom.compiler.convolution_core import legal_lanes
 from spikeloom.compiler.fixed import Decay, Reset, signed_range
@@ -29,9 +30,6 @@ from spikeloom.compiler.run_time_weights import WeightStorage
 
 Shape = tuple[int, ...]
 Choice = TypeVar("Choice")
-
-# Bits of a state that has room for the thresholds and biases of all networks here.
-WIDE_STATE = 20
 
 _DECAYS = (0.0, 0.2, 0.5, 2 / 3, 0.8, 0.99, 1.0)
 
@@ -169,19 +167,6 @@ def any_chain(seed: int, layers: int) -> Network:
     if network.events == Events(folded=True) and draw.chance():
         network = network.with_on_chip(draw.encoder(network.steps))
     return network if draw.chance(0.67) else with_run_time_weights(network, draw.storage())
-
-
-def with_run_time_weights(network: Network, weights: WeightStorage) -> Network:
-    """The network with states that have room for its thresholds and biases."""
-    populations = [network.input]
-    for layer in network.layers:
-        neuron = layer.neuron
-        assert isinstance(neuron, FixedNeuron)
-        neuron = replace(neuron, state_bits=WIDE_STATE)
-        if neuron.current_decay is not None:
-            neuron = replace(neuron, current_bits=WIDE_STATE)
-        populations.append(replace(layer, neuron=neuron))
-    return bound_accumulators(replace(network, populations=tuple(populations), weights=weights))
 
 
 def folding(network: Network, seed: int) -> tuple[dict[str, int], dict[str, int]]:
