@@ -99,7 +99,6 @@ class WeightLoader(wiring.Component):
         self.memory = Signal(range(max(2, len(self.memories))))
         self.row = Signal(range(max(2, *(memory.depth for memory in self.memories))))
         self.column = Signal(range(max(2, *(memory.columns for memory in self.memories))))
-        self.crc = CRC32_ISO_HDLC(WORD_BITS).create()
         # A reset clears no memory, so what is in use stays in use.
         self.copy = Signal(reset_less=True)
         self.present = Signal(init=cores[0].weights != "loaded", reset_less=True)
@@ -146,7 +145,7 @@ class WeightLoader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.crc = self.crc
+        m.submodules.crc = self.crc = CRC32_ISO_HDLC(WORD_BITS).create()
         loading = (self.stage != Stage.NONE) & (self.stage != Stage.CHANGE)
         begins = self.write & (self.address == Register.BEGIN.value)
         gives = self.write & (self.address == Register.WORD.value)
