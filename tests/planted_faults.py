@@ -3,7 +3,7 @@
 
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,14 @@ from planted import Mutation
 from spikeloom.compiler.addresses import Addresses
 from spikeloom.compiler.program import Program
 from spikeloom.rtl.top import Accelerator
+from spikeloom.sim.control_driver import Access, ControlDriver
 from spikeloom.sim.difference import Difference, Observation
 from spikeloom.sim.stimulus import Pauses, Word, input_words
 from wide_networks import random_events
 
 SAMPLES = 5
+# So that some are sent while weights are loaded, and behind that.
+REPEATED = 10
 # A receiver that stalls often, and one that stalls for so long that all queues fill up.
 PAUSES = (Pauses(input=0.2, output=0.8, burst=20), Pauses(output=0.97, burst=150))
 
@@ -101,22 +104,37 @@ def words_of(program: Program, malformed: str = "") -> list[Word]:
     return words
 
 
-def first_difference(program: Program, built: Program, malformed: str = "") -> Difference | None:
-    """Between the model of `program` and the gates of `built` (the same, but for a fault)."""
-    words = words_of(program, malformed)
+def first_difference(
+    program: Program, built: Program, malformed: str = "", accesses: Sequence[Access] = ()
+) -> Difference | None:
+    """Between the model of `program` and the gates of `built` (the same, but for a fault).
+
+    Parameters
+    ----------
+    accesses : to the control port, while the samples are sent, several times
+    """
+    words = words_of(program, malformed) * (REPEATED if accesses else 1)
     for pauses in PAUSES:
-        difference = _run(program, built, words, pauses)
+        difference = _run(program, built, words, pauses, accesses)
         if difference is not None:
             return difference
     return None
 
 
-def _run(program: Program, built: Program, words: list[Word], pauses: Pauses) -> Difference | None:
+def _run(
+    program: Program,
+    built: Program,
+    words: list[Word],
+    pauses: Pauses,
+    accesses: Sequence[Access],
+) -> Difference | None:
     accelerator = Accelerator(built, probe=True)
     model = Accelerator(program, probe=True).model()
     observation = Observation(accelerator)
     bench = accelerator_bench(accelerator)
-    cycles = send_words(accelerator, model, words, [], SAMPLES, pauses)
+    control = ControlDriver(accesses, 0.2) if accesses else None
+    samples = SAMPLES * (REPEATED if accesses else 1)
+    cycles = send_words(accelerator, model, words, [], samples, pauses, control)
     found: list[Difference] = []
 
     async def compare(context: Any) -> None:
