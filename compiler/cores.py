@@ -10,8 +10,9 @@ from spikeloom.compiler.addresses import Addresses
 from spikeloom.compiler.fixed import Decay, IntArray
 from spikeloom.compiler.ir import FixedNeuron
 from spikeloom.compiler.parameters import ParameterTable
-from spikeloom.compiler.run_time_weights import WeightStorage, bias_range, threshold_range
+from spikeloom.compiler.run_time_weights import bias_range, threshold_range
 from spikeloom.compiler.sources import Source, value_bits
+from spikeloom.compiler.weight_storage import WeightStorage
 
 Sends = Literal["spikes", "final_membrane", "maximum_membrane"]
 

@@ -16,7 +16,7 @@ from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import Decay, IntArray, Reset
 from spikeloom.compiler.geometry import Convolution, Pooling
 from spikeloom.compiler.on_chip import HIGHEST_PIXEL, OnChipEncoder
-from spikeloom.compiler.run_time_weights import WeightStorage
+from spikeloom.compiler.weight_storage import WeightStorage
 
 FloatArray = NDArray[np.float64]
 

@@ -34,7 +34,7 @@ from spikeloom.compiler.ir import (
 from spikeloom.compiler.mapping import check_lanes, default_lanes, map_network
 from spikeloom.compiler.on_chip import OnChipEncoder
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
-from spikeloom.compiler.run_time_weights import WeightStorage
+from spikeloom.compiler.weight_storage import WeightStorage
 
 FORMAT = "spikeloom program"
 VERSION = 5

@@ -4,16 +4,12 @@ Its words are then wide enough for any of them, not only for those of the networ
 compiled from.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from spikeloom.compiler.fixed import signed_range
 
 if TYPE_CHECKING:
     from spikeloom.compiler.ir import FixedNeuron
-
-WeightStorage = Literal["fixed", "reloadable", "loaded"]
-"""Where weights, thresholds and biases come from: they are part of the bitstream; they are, and
-others can be loaded while the accelerator works; they have to be loaded before the first sample."""
 
 
 def threshold_range(neuron: "FixedNeuron") -> tuple[int, int]:

@@ -101,22 +101,19 @@ class ControlUnitModel:
         for layer, loaded in zip(layers, self.loader.held, strict=True):
             layer.load(loaded)
 
-    def restart(self, layers: Sequence[LayerCoreModel]) -> None:
-        """Let the cores begin anew with what is in use."""
-        for layer, loaded in zip(layers, self.loader.held, strict=True):
-            layer.restart(loaded)
-
-    def clock(self, given: ControlInput, layers: Sequence[LayerCoreModel], drained: bool) -> bool:
-        """Go on by one clock edge, before the cores do; whether these then begin anew."""
+    def clock(self, given: ControlInput, layers: Sequence[LayerCoreModel], drained: bool) -> None:
+        """Go on by one clock edge, before the cores do."""
         port, loader = self.port, self.loader
         memory = loader.memory
         free = memory.what != "weights" or not layers[memory.core].engine.reads_weights
         write, address, data = port.write, port.address, port.data
         answer = loader.answer(write, address, free)
-        restart, read = loader.restart, loader.read(given.araddr >> 2)
+        read = loader.read(given.araddr >> 2)
+        if loader.restart:
+            for layer, loaded in zip(layers, loader.held, strict=True):
+                layer.restart(loaded)
         loader.clock(write, address, data, answer[0], drained)
         port.clock(given, answer, read)
-        return restart
 
     def values(self) -> tuple[int, ...]:
         """Values of the probes."""

@@ -133,7 +133,7 @@ class LayerCoreModel:
         """Begin anew with other weights, thresholds and biases, with the next clock edge."""
         self.load(loaded)
         self.engine.restart()
-        self.settle()
+        self.still = False
 
     def load(self, loaded: Loaded) -> None:
         """Take what is loaded."""

@@ -263,10 +263,9 @@ class AcceleratorModel:
         m_axis_tready : readiness of whoever takes the results
         control : what is driven at the control port, where weights can be loaded
         """
-        restart = False
         if self.control is not None:
             drained = self.input.drained(self.readout.windows_done)
-            restart = self.control.clock(control, self.layers, drained)
+            self.control.clock(control, self.layers, drained)
         event = None
         begin = False
         if self._ends_early:
@@ -300,8 +299,6 @@ class AcceleratorModel:
         scored = queue.valid and self.readout.ready(queue.head)
         self.readout.clock(queue.head if scored else None, m_axis_tready, begin)
         queue.clock(event, scored)
-        if restart and self.control is not None:
-            self.control.restart(self.layers)
         self._settle()
 
     def progress(self, block: str, probe: str) -> tuple[int, int]:

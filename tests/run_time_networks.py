@@ -7,7 +7,7 @@ import numpy as np
 from spikeloom.compiler.fixed import signed_range
 from spikeloom.compiler.ir import FixedNeuron, Network
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
-from spikeloom.compiler.run_time_weights import WeightStorage
+from spikeloom.compiler.weight_storage import WeightStorage
 
 # Bits of a state that has room for the thresholds and biases of all random networks.
 WIDE_STATE = 20

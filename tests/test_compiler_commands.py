@@ -181,6 +181,49 @@ def test_budget_that_cannot_be_read_is_refused(text: str, message: str) -> None:
         folding.parse_budget(text)
 
 
+def test_compile_for_an_accelerator_writes_an_image_that_it_takes(
+    model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    first = run(compile_command, model_file, "-o", out, "--weights", "loaded", "--lanes", "lif=1")
+    program = Path(first["files"]["program"])
+    image = Path(first["files"]["weights"]).read_bytes()
+    assert len(image) == 4 * first["weight_image_words"]
+    again = tmp_path / "other.onnx"
+    again.write_bytes(model_file.read_bytes())
+    second = run(compile_command, again, "-o", out, "--for", program)
+    assert Path(second["files"]["weights"]).read_bytes() == image
+    assert second["layers"][0]["lanes"] == 1
+    assert "into the accelerator of 'small'" in capsys.readouterr().out
+
+
+def test_image_for_an_accelerator_with_fixed_weights_is_refused(
+    model_file: Path, tmp_path: Path
+) -> None:
+    program = run(compile_command, model_file, "-o", tmp_path / "out")["files"]["program"]
+    with pytest.raises(SpikeloomError, match="are fixed; --for takes one"):
+        run(compile_command, model_file, "-o", tmp_path / "other", "--for", program)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--weight-bits=4",
+        "--state-bits=9",
+        "--lanes=lif=1",
+        "--weights=loaded",
+        "--target=ulx3s-85f",
+    ],
+)
+def test_what_the_other_program_decides_cannot_be_given(
+    option: str, model_file: Path, tmp_path: Path
+) -> None:
+    name = option.split("=")[0]
+    with pytest.raises(SpikeloomError, match=f"{name} cannot be given with --for"):
+        run(compile_command, model_file, "-o", tmp_path / "out", "--for", tmp_path / "none", option)
+
+
 def test_compile_gives_the_same_bytes_every_time(model_file: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):

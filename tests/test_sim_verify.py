@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from run_time_networks import with_run_time_weights
 
 from networks import LayerOptions, random_network, random_spikes
 from spikeloom.compiler import reference
@@ -55,6 +56,13 @@ DESIGNS = {
             ],
         ),
         {"layer2": 1},
+    ),
+    # Weights that a reset in the middle of an image must leave alone.
+    "loaded": Program(
+        with_run_time_weights(
+            random_network(7, [9, 8, 3], 4, [LayerOptions(Reset.SUBTRACT, "half")] * 2), "loaded"
+        ),
+        {"layer1": 4},
     ),
 }
 

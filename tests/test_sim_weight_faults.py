@@ -2,6 +2,7 @@
 """Faults planted where weights are loaded; the lockstep must catch each."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from run_time_networks import with_other_weights, with_run_time_weights
@@ -184,7 +185,9 @@ def test_planted_fault_is_caught(fault: Fault, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: str(mutation[3:]))
-def test_fault_of_a_memory_is_caught(mutation, monkeypatch):
+def test_fault_of_a_memory_is_caught(
+    mutation: tuple[str, Any, str, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     network, module, function, line, fault = mutation
     Mutation(function, module, function, line, fault).plant(monkeypatch)
     for importing in (synapses, convolution):

@@ -26,7 +26,7 @@ from spikeloom.compiler.on_chip import OnChipEncoder
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 from spikeloom.compiler.passes.repeat_constant_input import repeat_constant_input
 from spikeloom.compiler.readouts import MEMBRANE_READOUTS
-from spikeloom.compiler.run_time_weights import WeightStorage
+from spikeloom.compiler.weight_storage import WeightStorage
 
 Shape = tuple[int, ...]
 Choice = TypeVar("Choice")

@@ -52,6 +52,7 @@ def lower(
     given: dict[Pass, Pass] = {
         choose_scales: partial(choose_scales, like=like),
         quantize: partial(quantize, like=like),
+        bound_accumulators: partial(bound_accumulators, like=like),
     }
     for step in PIPELINE:
         try:

@@ -29,16 +29,23 @@ class _Ranges:
     sums: Interval
 
 
-def bound_accumulators(network: Network) -> Network:
+def bound_accumulators(network: Network, like: Network | None = None) -> Network:
     """Make accumulators wide enough for any order of any events, states no wider than needed.
 
     Exact interval analysis over the window, neuron by neuron (docs/arithmetic.md): every partial
     sum of a step lies between its start plus all that events can take away and its start plus all
     that they can add. Where weights, thresholds and biases can be loaded, for any of them: states
     then keep the width that they have.
+
+    Parameters
+    ----------
+    like : a fixed network of the same structure whose accumulators are no narrower, such as one
+        with biases where this one has none; their width is taken
     """
-    populations = [network.input, *(_bound(network, layer) for layer in network.layers)]
-    return replace(network, populations=tuple(populations))
+    layers = [_bound(network, layer) for layer in network.layers]
+    if like is not None:
+        layers = [_as_wide(layer, other) for layer, other in zip(layers, like.layers, strict=True)]
+    return replace(network, populations=(network.input, *layers))
 
 
 def never_fire(network: Network, layer: Population) -> IntArray:
@@ -77,6 +84,13 @@ def _bound(network: Network, layer: Population) -> Population:
     if neuron.current_decay is not None:
         bounded = replace(bounded, current_bits=min(neuron.current_bits, ranges.current.bits))
     return replace(layer, neuron=bounded)
+
+
+def _as_wide(layer: Population, other: Population) -> Population:
+    neuron, wanted = layer.neuron, other.neuron
+    assert isinstance(neuron, FixedNeuron) and isinstance(wanted, FixedNeuron)
+    bits = max(neuron.accumulator_bits, wanted.accumulator_bits)
+    return replace(layer, neuron=replace(neuron, accumulator_bits=bits))
 
 
 def _too_wide(name: str, held: Interval, synaptic: Interval, neuron: FixedNeuron) -> str:

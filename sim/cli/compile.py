@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from spikeloom.compiler.errors import ToolMissing, VerificationMismatch
-from spikeloom.compiler.run_time_weights import WeightStorage
+from spikeloom.compiler.weight_storage import WeightStorage
 from spikeloom.sim.cli.compile_for import folded_like, given_chip
 from spikeloom.sim.cli.compile_notes import changed_decays, narrow_states, silent_neurons
 from spikeloom.sim.cli.console import Console
