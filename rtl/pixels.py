@@ -18,6 +18,7 @@ from spikeloom.compiler.on_chip import (
 from spikeloom.compiler.sources import value_bits
 from spikeloom.rtl.encoder import SpikeEncoder
 from spikeloom.rtl.events import EventCode, event_layout, event_stream
+from spikeloom.rtl.host_port import IN_FLIGHT_BITS
 from spikeloom.rtl.probe import Probe
 
 PLACES = 16
@@ -61,6 +62,9 @@ class PixelEncoder(wiring.Component):
     step the rows are cleared for the sample after the next; pixels that are not sent are 0. After
     reset both memories are cleared first.
 
+    Once the readout has decided the sample that is scanned (`stop`), the next step is the last one
+    of its window, and sends no spikes.
+
     Parameters
     ----------
     network : a fixed network with an encoder on the chip
@@ -69,10 +73,14 @@ class PixelEncoder(wiring.Component):
     -------
     i : In(stream) of pixels, as events with values, and one end behind them
     o : Out(stream) of events
+    stop : In(1), the readout has decided sample number `decided` before its window was over
+    decided : In(IN_FLIGHT_BITS)
     """
 
     def __init__(self, network):
         self.scan = scan = PixelScan(network)
+        self.sample = Signal(IN_FLIGHT_BITS)
+        self.closing = Signal()
         self.filling, self.scanned = Signal(), Signal()
         self.full = Signal(2)
         self.uncleared = Signal(init=1)
@@ -80,7 +88,7 @@ class PixelEncoder(wiring.Component):
         self.credits = Signal(range(PLACES + 1), init=PLACES)
         self.looking = Signal()
         self.looking_step = Signal(range(scan.steps))
-        self.looking_end = Signal()
+        self.looking_end, self.looking_last, self.looking_closing = Signal(), Signal(), Signal()
         self.looking_bank = Signal()
         self.spikes = Signal(scan.fire_lanes)
         self.encoder = SpikeEncoder(scan, PLACES)
@@ -89,6 +97,8 @@ class PixelEncoder(wiring.Component):
             {
                 "i": In(stream.Signature(layout)),
                 "o": Out(event_stream(scan.addresses_in.count)),
+                "stop": In(1),
+                "decided": In(IN_FLIGHT_BITS),
             }
         )
 
@@ -100,6 +110,8 @@ class PixelEncoder(wiring.Component):
             Probe("pixels.uncleared", self.uncleared),
             Probe("pixels.row", self.row),
             Probe("pixels.step", self.step),
+            Probe("pixels.sample", self.sample),
+            Probe("pixels.closing", self.closing),
             Probe("pixels.spikes", Mux(self.looking, self.spikes, 0)),
             Probe("pixels.credits", self.credits),
             *self.encoder.probes(),
@@ -109,17 +121,26 @@ class PixelEncoder(wiring.Component):
         m = Module()
         m.submodules.encoder = self.encoder
         wiring.connect(m, self.encoder.o, wiring.flipped(self.o))
-        last_row, last_step = self.row == self.scan.rows - 1, self.step == self.scan.steps - 1
+        last_row, last_step = self.row == self.scan.rows - 1, Signal()
+        closes = Signal()
+        # Decided in the first row for the whole step.
+        m.d.comb += [
+            closes.eq(Mux(self.row == 0, self.stop & (self.decided == self.sample), self.closing)),
+            last_step.eq((self.step == self.scan.steps - 1) | closes),
+        ]
         scanning = self.full.bit_select(self.scanned, 1) & (self.credits != 0) & ~self.uncleared
         m.d.comb += self.i.ready.eq(~self.full.bit_select(self.filling, 1) & ~self.uncleared)
         with m.If(scanning | self.uncleared):
             m.d.sync += self.row.eq(Mux(last_row, 0, self.row + 1))
+        with m.If(scanning):
+            m.d.sync += self.closing.eq(closes)
         with m.If(scanning & last_row):
             m.d.sync += self.step.eq(Mux(last_step, 0, self.step + 1))
             with m.If(last_step):
                 m.d.sync += [
                     self.full.bit_select(self.scanned, 1).eq(0),
                     self.scanned.eq(~self.scanned),
+                    self.sample.eq(self.sample + 1),
                 ]
         with m.If(self.uncleared & last_row):
             m.d.sync += self.uncleared.eq(0)
@@ -133,6 +154,8 @@ class PixelEncoder(wiring.Component):
             self.looking.eq(scanning),
             self.looking_step.eq(self.step),
             self.looking_end.eq(last_row),
+            self.looking_last.eq(last_step),
+            self.looking_closing.eq(closes),
             self.looking_bank.eq(self.scanned),
         ]
         pixels = self._keep(m, scanning & last_step)
@@ -179,7 +202,6 @@ class PixelEncoder(wiring.Component):
     def _look(self, m, pixels):
         """Send the spikes of a row to the encoder."""
         scan = self.scan
-        last_step = self.looking_step == scan.steps - 1
         seeds = lane_seeds(scan.encoder.seed, scan.fire_lanes)
         spikes = []
         for lane, seed in enumerate(seeds):
@@ -191,14 +213,14 @@ class PixelEncoder(wiring.Component):
             later = Signal(REGISTER_BITS)
             m.d.comb += later.eq(next_register(register))
             with m.If(self.looking):
-                m.d.sync += register.eq(Mux(self.looking_end & last_step, seed, later))
+                m.d.sync += register.eq(Mux(self.looking_end & self.looking_last, seed, later))
             spikes.append(later[:BYTE] < code)
         m.d.comb += [
-            self.spikes.eq(Cat(spikes)),
+            self.spikes.eq(Mux(self.looking_closing, 0, Cat(spikes))),
             self.encoder.vector_valid.eq(self.looking),
             self.encoder.vector.spikes.eq(self.spikes),
             self.encoder.vector.scan_end.eq(self.looking_end),
-            self.encoder.vector.window_end.eq(last_step),
+            self.encoder.vector.window_end.eq(self.looking_last),
         ]
 
     def model(self):
@@ -217,6 +239,7 @@ class PixelEncoderModel:
         self.filling = self.scanned = self.row = self.step = 0
         self.full = [False, False]
         self.uncleared = True
+        self.sample, self.closing = 0, False
         self.credits = PLACES
         self.vector: int | None = None
         self.seeds = lane_seeds(scan.encoder.seed, scan.fire_lanes)
@@ -242,18 +265,28 @@ class PixelEncoderModel:
         """The event at the output."""
         return self.encoder.event
 
-    def clock(self, pixel: int | None, ready: bool) -> None:
-        """Go on by one clock edge: the event taken, if any, and whether `event` is taken."""
+    def clock(self, pixel: int | None, ready: bool, stop: bool, decided: int) -> None:
+        """Go on by one clock edge: the event taken, if any, and whether `event` is taken.
+
+        Parameters
+        ----------
+        stop, decided : as of PixelEncoder
+        """
         vector, load = self.vector, self.encoder.releases(ready)
         release = load + self.encoder.drops(vector)
         self.encoder.clock(vector, ready, load)
         scanning = self.full[self.scanned] and self.credits > 0 and not self.uncleared
-        self.vector = self._look() if scanning else None
+        last_step = False
+        if scanning:
+            if self.row == 0:
+                self.closing = stop and decided == self.sample
+            last_step = self.closing or self.step == self.scan.steps - 1
+        self.vector = self._look(last_step) if scanning else None
         if pixel is not None:
             self._take(pixel)
         self.credits += release - scanning
         if scanning or self.uncleared:
-            self._next_row(scanning)
+            self._next_row(scanning, last_step)
 
     def _take(self, pixel: int) -> None:
         if pixel & self.code.end:
@@ -263,12 +296,12 @@ class PixelEncoderModel:
             value = self.code.value(pixel)
             self.banks[self.filling][self.code.address(pixel)] = self.scan.codes[value]
 
-    def _look(self) -> int:
+    def _look(self, last_step: bool) -> int:
         """The vector of the row that is read in this cycle."""
         scan, bank = self.scan, self.banks[self.scanned]
         first = self.row * scan.fire_lanes
         places = slice(first, first + scan.fire_lanes)
-        last_row, last_step = self.row == scan.rows - 1, self.step == scan.steps - 1
+        last_row = self.row == scan.rows - 1
         if scan.is_random:
             self.registers = tuple(map(next_register, self.registers))
             low = (1 << BYTE) - 1
@@ -280,25 +313,28 @@ class PixelEncoderModel:
             spikes = [code == self.step + 1 for code in bank[places]]
         if last_step:
             bank[places] = [0] * scan.fire_lanes
-        vector = sum(spike << lane for lane, spike in enumerate(spikes))
+        vector = 0
+        if not self.closing:
+            vector = sum(spike << lane for lane, spike in enumerate(spikes))
         return vector | last_row << scan.fire_lanes | last_step << (scan.fire_lanes + 1)
 
-    def _next_row(self, scanning: bool) -> None:
+    def _next_row(self, scanning: bool, last_step: bool) -> None:
         if self.row < self.scan.rows - 1:
             self.row += 1
             return
         self.row = 0
         if not scanning:
             self.uncleared = False
-        elif self.step < self.scan.steps - 1:
+        elif not last_step:
             self.step += 1
         else:
             self.step, self.full[self.scanned] = 0, False
             self.scanned ^= 1
+            self.sample = (self.sample + 1) % (1 << IN_FLIGHT_BITS)
 
     def values(self) -> tuple[int, ...]:
         """Values of the probes."""
         full = self.full[0] | self.full[1] << 1
         spikes = (self.vector or 0) & ((1 << self.scan.fire_lanes) - 1)
-        state = (self.filling, full, self.uncleared, self.row, self.step, spikes, self.credits)
-        return (*state, *self.encoder.values())
+        state = (self.filling, full, self.uncleared, self.row, self.step, self.sample)
+        return (*state, self.closing, spikes, self.credits, *self.encoder.values())

@@ -145,6 +145,10 @@ class Accelerator(wiring.Component):
         if self.pixels is not None:
             m.submodules.pixels = self.pixels
             wiring.connect(m, self.input.o, self.pixels.i)
+            m.d.comb += [
+                self.pixels.stop.eq(readout.stop),
+                self.pixels.decided.eq(self.arriving),
+            ]
         for layer in self.layers:
             m.submodules[layer.core.name] = layer
         for name, sender, takers in self._routes():
@@ -277,7 +281,8 @@ class AcceleratorModel:
         if self.pixels is not None:
             ready = _all_ready(self.takers[0])
             sent = self.pixels.event if ready and self.pixels.valid else None
-            self.pixels.clock(event, ready)
+            decided = self.readout.windows_done % (1 << IN_FLIGHT_BITS)
+            self.pixels.clock(event, ready, self.readout.stop, decided)
             event = sent
         if event is not None:
             _push(self.takers[0], event)

@@ -131,6 +131,9 @@ FEATURES: dict[str, Has] = {
     **{f"readout of {kind.replace('_', ' ')}": _readout(kind) for kind in get_args(ReadoutKind)},
     "several neurons per class": lambda program: program.network.readout.group > 1,
     "early stop": lambda program: program.network.readout.early_stop,
+    "early stop of a window of pixels": lambda program: (
+        program.network.readout.early_stop and program.network.on_chip is not None
+    ),
     "one class": lambda program: program.network.classes == 1,
     # Folding and size.
     "all lanes": _some_core(lambda core: core.groups == 1),

@@ -6,6 +6,7 @@ import pytest
 from planted_faults import Fault, first_difference, parse
 from small_programs import small_maps, small_program
 from spikeloom.compiler.geometry import Convolution
+from spikeloom.compiler.ir import Readout
 from spikeloom.compiler.on_chip import OnChipEncoder
 from spikeloom.compiler.program import Program
 from spikeloom.rtl.pixels import PixelEncoder
@@ -27,6 +28,12 @@ PROGRAMS = {
     ),
 }
 
+EARLY = Readout("layer2", "first_spike", early_stop=True)
+PROGRAMS["early"] = with_encoder(
+    small_program((17, 6, 3), 1, 1, seed=2, steps=12, readout=EARLY),
+    OnChipEncoder("bernoulli", seed=5),
+)
+
 FAULTS = parse("""
 pixels are not cleared [random] => pixels.spikes
 @ PixelEncoder._keep
@@ -45,7 +52,7 @@ the memory that is filled is cleared [first] => pixels.spikes
 
 random bytes go on from sample to sample [random] => pixels.spikes
 @ PixelEncoder._look
-- Mux(self.looking_end & last_step, seed, later)
+- Mux(self.looking_end & self.looking_last, seed, later)
 + later
 
 random bytes go on while nothing is looked at [random] => pixels.spikes
@@ -88,9 +95,29 @@ the scan does not wait for a place [random] => pixels.credits, pixels.row
 - (self.credits != 0)
 + (self.credits >= 0)
 
+a window that is decided goes on [early] => pixels.closing
+@ PixelEncoder.elaborate
+- self.stop & (self.decided == self.sample)
++ 0
+
+a window ends with the sample before it [early] => pixels.closing
+@ PixelEncoder.elaborate
+- self.stop & (self.decided == self.sample)
++ self.stop
+
+the step behind the decision spikes [early] => pixels.spikes
+@ PixelEncoder._look
+- Mux(self.looking_closing, 0, Cat(spikes))
++ Cat(spikes)
+
+samples are not counted [early] => pixels.sample
+@ PixelEncoder.elaborate
+- self.sample.eq(self.sample + 1)
++ self.sample.eq(self.sample)
+
 every step ends the window [random] => encoder.event
 @ PixelEncoder._look
-- self.encoder.vector.window_end.eq(last_step)
+- self.encoder.vector.window_end.eq(self.looking_last)
 + self.encoder.vector.window_end.eq(1)
 
 the scan ends a row early [random] => pixels.uncleared
