@@ -215,9 +215,11 @@ class Core:
         """Memories that the weights of the lanes are divided among.
 
         A block RAM that is deep enough is as narrow as a lane: then each lane has its own, as tools
-        would make them wider and choose between more of them.
+        would make them wider and choose between more of them. Memories that start without contents
+        are wider.
         """
-        return self.lanes if self.weight_depth > DEEP and self.weight_bits in NARROW else 1
+        narrow = self.weight_bits in NARROW and self.weights != "loaded"
+        return self.lanes if self.weight_depth > DEEP and narrow else 1
 
     @property
     def banks(self) -> int:
