@@ -84,12 +84,11 @@ def test_memory_that_is_a_port_of_the_design_stays_as_it_is() -> None:
     assert use_output_registers(given) == 0
 
 
-class Sums(wiring.Component):
+class Sums(wiring.Component):  # type: ignore[misc]  # Amaranth has no types
     """Sums, differences and comparisons, some with a constant, of an even and of an odd width."""
 
-    a: In(signed(9))
-    b: In(signed(9))
-    o: Out(64)
+    def __init__(self) -> None:
+        super().__init__({"a": In(signed(9)), "b": In(signed(9)), "o": Out(64)})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
