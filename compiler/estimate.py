@@ -1,37 +1,34 @@
 """What a core is estimated to take of a part, before synthesis.
 
-Look-up tables are estimated from what other designs took, block RAMs and multipliers are counted.
+Look-up tables are estimated from what their parts take, registers, block RAMs and multipliers are
+counted.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from spikeloom.compiler.addresses import Addresses
 from spikeloom.compiler.convolution_core import ConvolutionCore
 from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, RANK_DEPTH, Core
+from spikeloom.compiler.estimate_luts import core_luts, distributed
+from spikeloom.compiler.estimate_registers import REGISTERS_OF_PORTS, core_registers
 from spikeloom.compiler.ir import Network
 from spikeloom.compiler.on_chip import pixel_lanes, pixel_rows
 from spikeloom.compiler.sources import Source
 
-# Look-up tables, measured on synthesised designs for ECP5: what a lane takes per bit of its sums
-# (the adder and its share of the choice of a row), what a fire lane takes per bit of its membrane
-# (three adders, saturation), what a core and the ports take whatever their width, and per bit what
-# the choice between two block RAMs takes. A distributed memory has 16 words of 4 bits in 4 of them.
-LUTS_PER_LANE_BIT = 1.75
-LUTS_PER_FIRE_LANE_BIT = 6.0
-LUTS_PER_CORE = 200
-LUTS_OF_PORTS = 450
-LUTS_PER_CHOICE = 1.0
-# A convolution has tables of taps and addresses of its own, and a word to choose from each bank.
-LUTS_PER_CONVOLUTION = 400
-LUTS_PER_BANK_BIT = 0.5
-# Where events of several sources meet: two places per source and two for all, and the choice.
-LUTS_PER_EVENT_BIT = 5.0
-# A comparison, and for random spikes a bit of a shift register.
+# Of the ports and the readout, whatever the network.
+LUTS_OF_PORTS = 420
+# What the ends of the choice between block RAMs take per bit.
+LUTS_PER_RANK = 0.75
+# Of an encoder on the chip: its counters, and a comparison, for random spikes a shift register too.
+LUTS_OF_ENCODER = 200
 LUTS_PER_PIXEL_BIT = 4.0
 # Two tables of 16 words and a choice.
 LUTS_PER_ROM_BIT = 2.0
+# Width and depth of an SPRAM.
+LARGE_BLOCK = 16, 16_384
+# The narrowest product that synthesis makes in a multiplier.
+LEAST_PRODUCT_BITS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +42,7 @@ class Budget:
     blocks : block RAMs
     block_width, block_depth : shape of a block RAM at its widest
     distributed_depth : words of the deepest memory that is made of look-up tables; 0 for none
+    large_blocks : memories of `LARGE_BLOCK` bits without contents at the start, such as SPRAM
     """
 
     luts: int
@@ -53,86 +51,103 @@ class Budget:
     block_width: int
     block_depth: int
     distributed_depth: int = 0
+    large_blocks: int = 0
 
 
 class Size(NamedTuple):
     """Of a core."""
 
     luts: float
+    registers: float
     multipliers: float
     blocks: float
+    large_blocks: float = 0
 
 
 class _Memory(NamedTuple):
-    """What a memory takes."""
+    """What a memory takes.
+
+    Attributes
+    ----------
+    registered : whether the register behind it is the one that block RAM has itself: at its widest
+        it has none for all bits, and behind a choice between several it is not used
+    """
 
     blocks: int
     luts: float
+    registered: bool = False
 
 
 def ports_size(network: Network, budget: Budget) -> Size:
     """What stands beside the cores: the ports, the readout, and an encoder on the chip."""
     encoder = network.on_chip
     if encoder is None:
-        return Size(LUTS_OF_PORTS, 0, 0)
+        return Size(LUTS_OF_PORTS, REGISTERS_OF_PORTS, 0, 0)
     addresses = Addresses(network.input.shape)
     lanes = pixel_lanes(addresses)
     # One is filled while the other is scanned.
     memories = [_memory(pixel_rows(addresses), lanes * encoder.code_bits, budget)] * 2
-    luts = LUTS_OF_PORTS + LUTS_PER_CORE + LUTS_PER_PIXEL_BIT * lanes * encoder.code_bits
+    luts = LUTS_OF_PORTS + LUTS_OF_ENCODER + LUTS_PER_PIXEL_BIT * lanes * encoder.code_bits
     luts += sum(item.luts for item in memories)
-    return Size(luts, 0, sum(item.blocks for item in memories))
+    registers = REGISTERS_OF_PORTS + 90 + 2 * lanes * encoder.code_bits
+    return Size(luts, registers, 0, sum(item.blocks for item in memories))
 
 
 def core_size(core: Core, budget: Budget) -> Size:
     """What a core takes of a part whose block RAMs are shaped as those of the budget."""
     memories = _memories(core, budget)
     blocks = sum(memory.blocks for memory in memories)
-    return Size(_core_luts(core, memories), _core_multipliers(core), blocks)
+    luts = core_luts(core, distributed) + sum(memory.luts for memory in memories)
+    registers = core_registers(core)
+    if not memories[0].registered:
+        registers += core.lanes * core.weight_bits
+    large = _large_blocks(core, budget)
+    return Size(luts, registers, _core_multipliers(core), blocks, large)
+
+
+def _large_blocks(core: Core, budget: Budget) -> int:
+    """Memories of SPRAM for weights that are loaded, if there are so many that they lie there."""
+    if not budget.large_blocks or core.weights != "loaded":
+        return 0
+    width, depth = LARGE_BLOCK
+    if core.weight_memory_bits <= width * depth // 4:
+        return 0
+    columns = -(-core.lanes * core.weight_bits // width)
+    return columns * -(-core.weight_depth // depth)
 
 
 def _core_multipliers(core: Core) -> int:
-    """Of the decays, and of the weights where an event is more than a sign."""
+    """Of the decays, of the weights where an event is more than a sign, and of an address."""
     products = sum(core.fire_lanes for decay in core.decays if core.is_product(decay))
-    return products + (core.lanes if core.has_products else 0)
+    return products + (core.lanes if core.has_products else 0) + _multiplies_address(core)
 
 
-def _core_luts(core: Core, memories: Sequence[_Memory]) -> float:
-    states = len(core.decays) * core.fire_lanes * core.neuron.accumulator_bits
-    return (
-        LUTS_PER_CORE
-        + _arbiter_luts(core)
-        + LUTS_PER_LANE_BIT * core.lanes * core.sum_bits
-        + LUTS_PER_FIRE_LANE_BIT * states
-        + _bank_luts(core)
-        + sum(memory.luts for memory in memories)
-    )
+def _multiplies_address(core: Core) -> bool:
+    """Whether an address is multiplied by a number of groups that is no power of two.
 
-
-def _arbiter_luts(core: Core) -> float:
-    """Of the queues of several sources and the choice between them, and of their shifts."""
-    if len(core.sources) == 1:
-        return 0
-    events = sum(_event_bits(source) for source in core.sources)
-    shifted = core.lanes * (core.weight_bits + core.largest_shift) if core.largest_shift else 0
-    return LUTS_PER_EVENT_BIT * events + LUTS_PER_CHOICE * shifted
-
-
-def _bank_luts(core: Core) -> float:
-    """Of the addresses of banks, and the choice of one of them for the fire scan."""
-    if not isinstance(core, ConvolutionCore):
-        return 0
-    chosen = (core.banks - 1) * core.lanes_per_group * core.sum_bits
-    return LUTS_PER_CONVOLUTION + LUTS_PER_BANK_BIT * chosen
+    Synthesis takes a multiplier for it where the product has `LEAST_PRODUCT_BITS`.
+    """
+    if isinstance(core, ConvolutionCore):
+        factor, addresses = max(core.words_per_channel), core.sources[0].maps[0]
+    else:
+        factor, addresses = core.groups, core.inputs
+    if factor & (factor - 1) == 0 or addresses < 4:
+        return False
+    return (addresses * factor).bit_length() >= LEAST_PRODUCT_BITS
 
 
 def _memories(core: Core, budget: Budget) -> list[_Memory]:
-    """Of weights, of sums of more than one group, of states of more than one row, of events."""
+    """Of weights, of sums of more than one group, of states of more than one row, of events.
+
+    What is made of look-up tables is counted in compiler/estimate_luts.py.
+    """
     width = core.lanes * core.weight_bits // core.weight_memories
-    memories = [_block_memory(core.weight_words, width, budget)] * core.weight_memories
+    memories = [_block_memory(core.weight_depth, width, budget)] * core.weight_memories
+    if _large_blocks(core, budget):
+        memories = [_Memory(0, 0.0)]
     if isinstance(core, ConvolutionCore):
-        memories = _ranks(core.weight_words, width, budget)
-        if core.weight_words <= DISTRIBUTED_DEPTH:
+        memories = _ranks(core.weight_depth, width, budget)
+        if core.weight_depth <= DISTRIBUTED_DEPTH:
             memories = [_Memory(0, LUTS_PER_ROM_BIT * width)]
     if core.bank_depth > 1:
         width = core.lanes_per_group * core.sum_bits
@@ -163,7 +178,7 @@ def _ranks(depth: int, width: int, budget: Budget) -> list[_Memory]:
     full, rest = divmod(depth, RANK_DEPTH)
     ranks = [_block_memory(RANK_DEPTH, width, budget)] * full
     ranks += [_memory(rest, width, budget)] if rest else []
-    choice = _Memory(0, LUTS_PER_CHOICE * width * (len(ranks) - 1))
+    choice = _Memory(0, LUTS_PER_RANK * width * (len(ranks) - 1))
     return [*ranks, choice]
 
 
@@ -174,17 +189,18 @@ def _event_bits(source: Source) -> int:
 
 def _memory(depth: int, width: int, budget: Budget) -> _Memory:
     if depth <= budget.distributed_depth:
-        return _Memory(0, 4.0 * -(-depth // 16) * -(-width // 4))
+        return _Memory(0, 0.0)
     return _block_memory(depth, width, budget)
 
 
 def _block_memory(depth: int, width: int, budget: Budget) -> _Memory:
-    """In the shape that takes fewest block RAMs; a choice between them counts a little too."""
+    """In the shape that takes fewest block RAMs; of several that with least choice between them."""
     found = []
     # Half as wide is twice as deep.
     for half in range(budget.block_width.bit_length() - 1):
         wide, deep = budget.block_width >> half, budget.block_depth << half
         ranks = -(-depth // deep)
-        choices = width * (ranks - 1) * LUTS_PER_CHOICE
-        found.append(_Memory(-(-width // wide) * ranks, choices))
-    return min(found, key=lambda memory: memory.blocks + memory.luts / 100)
+        choices = width * (ranks - 1) * LUTS_PER_RANK
+        registered = half > 0 and ranks == 1
+        found.append(_Memory(-(-width // wide) * ranks, choices, registered))
+    return min(found, key=lambda memory: (memory.blocks, memory.luts))

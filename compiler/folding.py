@@ -39,15 +39,17 @@ class Folding:
     Attributes
     ----------
     lanes, fire_lanes : per layer, as `spikeloom.compiler.program.Program` takes them
-    luts, multipliers, blocks : of the accelerator
+    luts, registers, multipliers, blocks, large_blocks : of the accelerator
     cycles : clock cycles per sample, from its first event to its class
     """
 
     lanes: dict[str, int]
     fire_lanes: dict[str, int]
     luts: int
+    registers: int
     multipliers: int
     blocks: int
+    large_blocks: int
     cycles: int
 
 
@@ -57,8 +59,10 @@ class _Cost(NamedTuple):
     slowest: float
     total: float
     luts: float
+    registers: float
     multipliers: float
     blocks: float
+    large_blocks: float
 
 
 def _ports(network: Network, budget: Budget) -> _Cost:
@@ -204,13 +208,16 @@ def _combine(
 def _counts(
     options: Sequence[Sequence[tuple[Core, _Cost]]], limits: Budget | None
 ) -> NDArray[np.float64]:
-    """1 for what decides between foldings, 0 for multipliers and blocks that cannot run short."""
-    most = [max(cost.multipliers for _, cost in layer) for layer in options]
-    blocks = [max(cost.blocks for _, cost in layer) for layer in options]
-    ample = [False] * 3
+    """1 for what decides between foldings, 0 for what cannot run short."""
+    limited = ("multipliers", "blocks", "large_blocks")
+    ample = {name: False for name in limited}
     if limits is not None:
-        ample = [False, sum(most) <= limits.multipliers, sum(blocks) <= limits.blocks]
-    return np.array([1, 1, *(0.0 if plenty else 1.0 for plenty in ample)])
+        for name in limited:
+            most = sum(max(getattr(cost, name) for _, cost in layer) for layer in options)
+            ample[name] = most <= getattr(limits, name)
+    # Registers are told, but never run short.
+    deciding = {"registers": 0.0} | {name: 0.0 if ample[name] else 1.0 for name in limited}
+    return np.array([deciding.get(name, 1.0) for name in _Cost._fields])
 
 
 def _together(before: _Cost, layer: _Cost) -> _Cost:
@@ -245,6 +252,7 @@ def _excess(cost: _Cost, budget: Budget) -> float:
         (cost.luts, budget.luts),
         (cost.multipliers, budget.multipliers),
         (cost.blocks, budget.blocks),
+        (cost.large_blocks, budget.large_blocks),
     )
     return max(need / allowed if allowed else np.inf for need, allowed in pairs if need)
 
@@ -256,8 +264,10 @@ def _described(cores: Sequence[Core], cost: _Cost) -> Folding:
         {core.name: core.lanes for core in cores},
         {core.name: core.fire_lanes for core in cores},
         round(cost.luts),
+        round(cost.registers),
         round(cost.multipliers),
         round(cost.blocks),
+        round(cost.large_blocks),
         round(cycles),
     )
 

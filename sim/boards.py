@@ -144,7 +144,12 @@ ICE40UP5K = Part(
         }
     ),
     budget=Budget(
-        luts=int(LUT_SHARE * 5_280), multipliers=8, blocks=30, block_width=16, block_depth=256
+        luts=int(LUT_SHARE * 5_280),
+        multipliers=8,
+        blocks=30,
+        block_width=16,
+        block_depth=256,
+        large_blocks=4,
     ),
 )
 

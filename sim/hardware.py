@@ -17,11 +17,14 @@ from spikeloom.compiler.passes import lower
 from spikeloom.compiler.program import Program
 from spikeloom.compiler.readouts import steps_used
 from spikeloom.compiler.reference import run
+from spikeloom.compiler.weight_storage import WeightStorage
+from spikeloom.rtl.board import BoardShell
 from spikeloom.rtl.top import Accelerator
-from spikeloom.sim.boards import find_part
+from spikeloom.sim.boards import Part, find_board, find_part
 from spikeloom.sim.latency import Cycles, measure
 from spikeloom.sim.layer_cycles import LayerCycles, layer_cycles
-from spikeloom.sim.synthesis import synthesise_alone
+from spikeloom.sim.report import Placement
+from spikeloom.sim.synthesis import build, synthesise_alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Case:
     weight_bits : 8 for the network in floats, rounded; fewer for the one that was trained for them
     lanes, fire_lanes : see `Program`
     early_stop : whether the readout answers with the first spike
+    weights : see `spikeloom.compiler.weight_storage`
+    board : whose bitstream is built; None for the accelerator alone, with ports on any pins
     target_mhz : what place and route aims at
     """
 
@@ -45,6 +50,8 @@ class Case:
     lanes: tuple[tuple[str, int], ...] = ()
     fire_lanes: tuple[tuple[str, int], ...] = ()
     early_stop: bool = False
+    weights: WeightStorage = "fixed"
+    board: str | None = None
     target_mhz: float = 150.0
 
 
@@ -78,6 +85,24 @@ CASES = (
         weight_bits=4,
         lanes=(("hidden1", 15), ("hidden2", 40), ("hidden3", 20)),
         fire_lanes=(("hidden1", 4), ("hidden2", 4), ("hidden3", 1), ("output", 1)),
+        target_mhz=110.0,
+    ),
+    Case(
+        "stbp-mnist-mlp128",
+        "iCEBreaker",
+        part="iCE40UP5K-SG48",
+        weight_bits=4,
+        lanes=(("hidden1", 8), ("output", 1)),
+        fire_lanes=(("hidden1", 2), ("output", 1)),
+        weights="loaded",
+        board="icebreaker",
+    ),
+    Case(
+        "spikebp-mnist-lenet",
+        "small",
+        weight_bits=4,
+        lanes=(("hidden1", 20), ("pool1", 4), ("hidden2", 50), ("pool2", 3), ("hidden3", 25)),
+        fire_lanes=(("hidden1", 4), ("hidden2", 16), ("hidden3", 1)),
         target_mhz=110.0,
     ),
     Case("stdbp-mnist-mlp400", "early stop", lanes=(("hidden1", 50),), early_stop=True),
@@ -168,7 +193,11 @@ def build_program(case: Case) -> tuple[Program, float | None]:
     if entry is not None and entry.get("file"):
         file = entry["file"]["name"]
     model = load_model(cards.folder() / file)
-    network = replace(examine(model, case.network).require(), precision=Precision(case.weight_bits))
+    network = replace(
+        examine(model, case.network).require(),
+        precision=Precision(case.weight_bits),
+        weights=case.weights,
+    )
     if case.early_stop:
         network = network.with_early_stop()
     program = Program(lower(network), dict(case.lanes), dict(case.fire_lanes))
@@ -184,6 +213,16 @@ def test_events(case: Case, program: Program, samples: int, data: Path | None) -
     coded = recipe.code(split, 0, min(samples, split.size))
     events = read_events(program.network, np.asarray(coded))
     return events.reshape(*events.shape[:2], -1)
+
+
+def _place(case: Case, program: Program, part: Part, folder: Path) -> Placement:
+    """Place and route the accelerator alone, or behind the serial line of a board."""
+    accelerator = Accelerator(program)
+    if case.board is None:
+        return synthesise_alone(accelerator, part, folder, case.target_mhz)
+    board = find_board(case.board)
+    shell = BoardShell(accelerator, program.network.steps, board.clock_hz, board.baud)
+    return build(shell, board, folder).placement
 
 
 def measure_case(
@@ -213,7 +252,7 @@ def measure_case(
     if folder is not None:
         on_stage("place and route")
         name = f"{case.network}-{case.title}".replace(" ", "-")
-        placement = synthesise_alone(Accelerator(program), part, folder / name, case.target_mhz)
+        placement = _place(case, program, part, folder / name)
         fmax = min(placement.fmax_mhz.values())
         resources = {item.resource: item.used for item in placement.utilisation}
     return Measured(

@@ -18,7 +18,7 @@ SECTION = "Hardware"
 
 HEADER = (
     *("network", "case", "bits", "T", "accuracy, %", "inputs with events, %", "lanes"),
-    *("LUT4", "flip-flops", "block RAM", "multipliers", "Fmax, MHz", "LUT4, block RAM estimated"),
+    *("LUT4", "flip-flops", "block RAM", "multipliers", "estimated", "Fmax, MHz"),
     *(
         "cycles to class",
         "estimated",
@@ -36,8 +36,10 @@ NOTES = (
     "equals at every clock edge: from the first word to the class in an idle accelerator, and from "
     "class to class in a stream. The bound is (synapses of the events) / lanes + rows of the "
     "busiest core. LUT4 counts TRELLIS_COMB after place and route (nextpnr, seed 1, ports on any "
-    "pins). Estimates are those of 'compile --target', with the mean number of events of these "
-    "samples. Energy is not measured."
+    "pins); on a board, logic cells of the whole bitstream with its serial line, whose flip-flops "
+    "lie in the same cells. Estimates are those of 'compile --target', LUT4 / flip-flops / block "
+    "RAM / multipliers, with the mean number of events of these samples; they are made for ECP5 "
+    "and leave a board's serial line out. Energy is not measured."
 )
 
 
@@ -45,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this measurement's arguments."""
     kept = "keep the files of the tools here, and draw the density curve and the foldings"
     add_zoo_arguments(parser, SECTION, kept)
+    parser.add_argument(
+        "--case",
+        action="append",
+        default=argparse.SUPPRESS,
+        metavar="TITLE",
+        help="only cases of this title, such as 'all lanes'; may be given several times",
+    )
     parser.add_argument(
         "--cycles-only", action="store_true", help="leave synthesis, place and route out"
     )
@@ -161,13 +170,20 @@ def _cases(args: argparse.Namespace) -> "tuple[Any, ...]":
                 names = ", ".join(dict.fromkeys(case.network for case in known))
                 raise SpikeloomError(f"no hardware case of network '{name}'; there are {names}")
         known = [case for case in known if case.network in wanted]
+    titles = getattr(args, "case", None)
+    if titles is not None:
+        for title in titles:
+            if title not in {case.title for case in known}:
+                there = ", ".join(f"'{case.title}'" for case in known)
+                raise SpikeloomError(f"no hardware case '{title}'; there are {there}")
+        known = [case for case in known if case.title in titles]
     return tuple(known)
 
 
 def _row(item: "Measured") -> tuple[object, ...]:
     values = item.as_dict()
     cycles, latency = values["cycles"], values["latency"]
-    resources: list[object] = [*item.resources.values()] or [""] * 4
+    found = item.estimate
     return (
         values["network"],
         values["case"],
@@ -176,9 +192,9 @@ def _row(item: "Measured") -> tuple[object, ...]:
         "" if item.accuracy is None else f"{100 * item.accuracy:.2f}",
         f"{100 * item.density:.1f}",
         " ".join(f"{core.lanes}/{core.fire_lanes}" for core in item.program.cores),
-        *resources,
+        *_resources(item),
+        f"{found.luts:,} / {found.registers:,} / {found.blocks} / {found.multipliers}",
         f"{item.fmax_mhz:.1f}" if item.fmax_mhz else "",
-        f"{item.estimate.luts:,}, {item.estimate.blocks}",
         f"{cycles['cycles_to_class']:,.0f}",
         f"{item.estimate.cycles:,}",
         f"{cycles['cycles_pipelined']:,.0f}",
@@ -187,6 +203,15 @@ def _row(item: "Measured") -> tuple[object, ...]:
         f"{latency['images_per_second']:,.0f}" if latency else "",
         f"{item.steps_used[0]:.1f}, at most {item.steps_used[1]}",
     )
+
+
+def _resources(item: "Measured") -> tuple[str, str, str, str]:
+    """Look-up tables, flip-flops, block RAM with SPRAM, multipliers; empty without synthesis."""
+    used = {name.split(" (")[0]: f"{count:,}" for name, count in item.resources.items()}
+    blocks = used.get("block RAM", "")
+    if "SPRAM" in used:
+        blocks += f" + {used['SPRAM']} SPRAM"
+    return used.get("LUT4", ""), used.get("flip-flops", ""), blocks, used.get("multipliers", "")
 
 
 def _layer_rows(measured: "list[Measured]") -> list[tuple[object, ...]]:
@@ -229,4 +254,5 @@ def _command(args: argparse.Namespace) -> str:
     options = " --cycles-only" if args.cycles_only else ""
     options += f" --samples {args.samples}"
     options += "".join(f" --network {name}" for name in getattr(args, "network", []))
+    options += "".join(f" --case '{title}'" for title in getattr(args, "case", []))
     return f"spikeloom bench hardware{options} --write {args.write}"

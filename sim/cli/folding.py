@@ -154,14 +154,21 @@ class Choice:
             shown.append(self.front[-1])
         console.table(
             f"foldings within {self.target}, estimated; the last one is taken",
-            ("lanes/fire lanes", "LUT4", "block RAM", "multipliers", "cycles per sample"),
+            (
+                *("lanes/fire lanes", "LUT4", "flip-flops", "block RAM", "multipliers"),
+                "cycles per sample",
+            ),
             [
                 (
                     " ".join(f"{n}={p}/{item.fire_lanes[n]}" for n, p in item.lanes.items()),
-                    *(f"{count:,}" for count in (item.luts, item.blocks, item.multipliers)),
+                    f"{item.luts:,}",
+                    f"{item.registers:,}",
+                    f"{item.blocks:,}" + (f" + {large} SPRAM" if large else ""),
+                    f"{item.multipliers:,}",
                     f"{item.cycles:,}",
                 )
                 for item in shown
+                for large in [item.large_blocks]
             ],
         )
         if self.counted is not None:
