@@ -25,10 +25,11 @@ LUTS_OF_ENCODER = 200
 LUTS_PER_PIXEL_BIT = 4.0
 # Two tables of 16 words and a choice.
 LUTS_PER_ROM_BIT = 2.0
+# What synthesis weighs 16 words of 4 bits in look-up tables against a block RAM with; the choice
+# between several of them counts one per bit.
+COST_OF_PIECE, COST_OF_BLOCK = 4, 128
 # Width and depth of an SPRAM.
 LARGE_BLOCK = 16, 16_384
-# The narrowest product that synthesis makes in a multiplier.
-LEAST_PRODUCT_BITS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Budget:
     multipliers : DSP blocks
     blocks : block RAMs
     block_width, block_depth : shape of a block RAM at its widest
-    distributed_depth : words of the deepest memory that is made of look-up tables; 0 for none
+    has_distributed : whether memories can be made of look-up tables
     large_blocks : memories of `LARGE_BLOCK` bits without contents at the start, such as SPRAM
     """
 
@@ -50,7 +51,7 @@ class Budget:
     blocks: int
     block_width: int
     block_depth: int
-    distributed_depth: int = 0
+    has_distributed: bool = False
     large_blocks: int = 0
 
 
@@ -97,7 +98,11 @@ def core_size(core: Core, budget: Budget) -> Size:
     """What a core takes of a part whose block RAMs are shaped as those of the budget."""
     memories = _memories(core, budget)
     blocks = sum(memory.blocks for memory in memories)
-    luts = core_luts(core, distributed) + sum(memory.luts for memory in memories)
+
+    def memory(depth: int, width: int) -> float:
+        return distributed(depth, width) if _is_distributed(depth, width, budget) else 0.0
+
+    luts = core_luts(core, memory) + sum(memory.luts for memory in memories)
     registers = core_registers(core)
     if not memories[0].registered:
         registers += core.lanes * core.weight_bits
@@ -123,17 +128,12 @@ def _core_multipliers(core: Core) -> int:
 
 
 def _multiplies_address(core: Core) -> bool:
-    """Whether an address is multiplied by a number of groups that is no power of two.
-
-    Synthesis takes a multiplier for it where the product has `LEAST_PRODUCT_BITS`.
-    """
+    """Whether an address of two bits or more is multiplied by a number that is no power of two."""
     if isinstance(core, ConvolutionCore):
         factor, addresses = max(core.words_per_channel), core.sources[0].maps[0]
     else:
         factor, addresses = core.groups, core.inputs
-    if factor & (factor - 1) == 0 or addresses < 4:
-        return False
-    return (addresses * factor).bit_length() >= LEAST_PRODUCT_BITS
+    return factor & (factor - 1) != 0 and addresses > 2
 
 
 def _memories(core: Core, budget: Budget) -> list[_Memory]:
@@ -188,9 +188,18 @@ def _event_bits(source: Source) -> int:
 
 
 def _memory(depth: int, width: int, budget: Budget) -> _Memory:
-    if depth <= budget.distributed_depth:
+    if _is_distributed(depth, width, budget):
         return _Memory(0, 0.0)
     return _block_memory(depth, width, budget)
+
+
+def _is_distributed(depth: int, width: int, budget: Budget) -> bool:
+    """Whether synthesis makes a memory that is written of look-up tables: if that is cheaper."""
+    if not budget.has_distributed:
+        return False
+    ranks = -(-depth // 16)
+    cost = COST_OF_PIECE * ranks * -(-width // 4) + width * (ranks - 1)
+    return cost < COST_OF_BLOCK * _block_memory(depth, width, budget).blocks
 
 
 def _block_memory(depth: int, width: int, budget: Budget) -> _Memory:

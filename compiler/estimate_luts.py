@@ -8,7 +8,7 @@ what they come to beside what place and route says.
 from collections.abc import Callable
 
 from spikeloom.compiler.convolution_core import ConvolutionCore
-from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, Core
+from spikeloom.compiler.cores import Core
 from spikeloom.compiler.estimate_registers import (
     LARGEST_LOGIC_TABLE,
     count_bits,
@@ -107,7 +107,7 @@ def _fire(core: Core, memory: Memory) -> float:
     luts += sum(width for width in widths if bits > width)
     kept = [*widths, neuron.single_spike and neuron.fire, core.constant * core.sum_bits]
     luts *= core.fire_lanes
-    if 1 < core.rows <= DISTRIBUTED_DEPTH:
+    if core.rows > 1:
         luts += sum(memory(core.rows, core.fire_lanes * int(each)) for each in kept if each)
     for table in parameter_tables(core):
         depth, lanes = table.rows.shape

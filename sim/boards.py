@@ -125,7 +125,7 @@ LFE5U_85F = Part(
         blocks=208,
         block_width=36,
         block_depth=512,
-        distributed_depth=32,
+        has_distributed=True,
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def test_ample_part_gives_a_lane_to_every_neuron() -> None:
     ],
     ids=str,
 )
-def test_folding_is_within_its_budget_and_can_be_built(change: dict[str, int], decay: str) -> None:
+def test_folding_is_within_its_budget_and_can_be_built(change: dict[str, Any], decay: str) -> None:
     network = chain(40, 60, 50, 10, decay=decay)
     budget = replace(AMPLE, **change)
     ample, scarce = fold(network, AMPLE), fold(network, budget)

@@ -87,7 +87,7 @@ def test_core_that_no_part_holds_is_refused(networks: dict[str, Network]) -> Non
     core = folded(networks["cifar-vgg9"], LANES).cores[1]
     assert isinstance(core, ConvolutionCore)
     with pytest.raises(SpikeloomError, match=r"'hidden2' takes .* block RAMs with one channel"):
-        fitting(core, Budget(1000, 10, 10, 36, 512, 32))
+        fitting(core, Budget(1000, 10, 10, 36, 512, has_distributed=True))
 
 
 @pytest.mark.parametrize(
