@@ -98,10 +98,13 @@ CASES = (
         board="icebreaker",
     ),
     Case(
-        "spikebp-mnist-lenet",
+        "spikebp-mnist-lenet-short",
         "small",
         weight_bits=4,
-        lanes=(("hidden1", 20), ("pool1", 4), ("hidden2", 50), ("pool2", 3), ("hidden3", 25)),
+        lanes=(
+            *(("hidden1", 20), ("pool1_neurons", 4), ("hidden2", 50), ("pool2_neurons", 3)),
+            *(("hidden3", 25), ("output", 2)),
+        ),
         fire_lanes=(("hidden1", 4), ("hidden2", 16), ("hidden3", 1)),
         target_mhz=110.0,
     ),
