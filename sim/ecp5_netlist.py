@@ -2,28 +2,25 @@
 
 A DP16KD answers 5.6 ns after the clock edge, or 0.6 ns if the register at its own output is used.
 yosys builds a register behind a memory of flip-flops beside it; here the two become one.
-
-nextpnr gives each carry chain one more cell at its start, which brings in a carry that is constant,
-and one at its end, which brings out a carry that nobody takes. A chain per lane makes that a sixth
-of all look-up tables. Here the first bit of a chain is added in a look-up table and its cell makes
-the carry, and carries that nobody takes are not connected.
 """
 
 from collections import defaultdict
 from typing import Any
 
 Netlist = dict[str, Any]
+# By bit the cell and the port of all that reads it; two empty texts for a port of the module.
+Readers = dict[Any, list[tuple[str, str]]]
 
 # What a pin is joined to that is not connected; nextpnr does not bear a pin that is not there.
-NOTHING = ["x"]
+NOTHING: list[Any] = ["x"]
 
 
 def use_output_registers(netlist: Netlist) -> int:
     """Move registers that only take a block RAM's output into the block RAM, in place.
 
-    A register qualifies if its clock is the block RAM's and it has neither enable nor reset, and if
-    nothing else reads what the block RAM says. Either all outputs that are in use qualify, or the
-    block RAM stays as it is.
+    A register qualifies if its clock is that of the port and it has neither enable nor reset, and
+    if nothing else reads what the block RAM says. Either all outputs of a port that are in use
+    qualify, or the port stays as it is.
 
     Parameters
     ----------
@@ -31,14 +28,14 @@ def use_output_registers(netlist: Netlist) -> int:
 
     Returns
     -------
-    The number of block RAMs that were changed.
+    The number of ports that were changed.
     """
     return sum(_change_module(module) for module in netlist["modules"].values())
 
 
-def _readers(module: dict[str, Any]) -> dict[Any, list[tuple[str, str]]]:
-    """Cell and port of all that reads a bit; two empty texts for a port of the module."""
-    readers: dict[Any, list[tuple[str, str]]] = defaultdict(list)
+def readers_of(module: dict[str, Any]) -> Readers:
+    """What reads each bit of a module."""
+    readers: Readers = defaultdict(list)
     for name, cell in module["cells"].items():
         for port, bits in cell["connections"].items():
             if cell["port_directions"][port] != "output":
@@ -52,32 +49,46 @@ def _readers(module: dict[str, Any]) -> dict[Any, list[tuple[str, str]]]:
 
 
 def _change_module(module: dict[str, Any]) -> int:
-    cells, readers = module["cells"], _readers(module)
+    cells, readers = module["cells"], readers_of(module)
     changed = 0
     for cell in [cell for cell in cells.values() if cell["type"] == "DP16KD"]:
-        registers = _registers(cell, cells, readers)
-        if not registers:
-            continue
-        for port, name in registers.items():
-            cell["connections"][port] = cells.pop(name)["connections"]["Q"]
-        cell["parameters"]["REGMODE_A"] = "OUTREG"
-        changed += 1
+        for clock, outputs, modes in _sides(cell):
+            registers = _registers(cell, clock, outputs, cells, readers)
+            if registers:
+                for port, name in registers.items():
+                    cell["connections"][port] = cells.pop(name)["connections"]["Q"]
+                cell["parameters"] |= dict.fromkeys(modes, "OUTREG")
+                changed += 1
     return changed
 
 
+# Clock, outputs and parameters of the two ports of a block RAM. If it is 36 bits wide, they are one
+# port that writes, and one that reads with the second clock.
+_PORTS = (("CLKA", ("DOA",), ("REGMODE_A",)), ("CLKB", ("DOB",), ("REGMODE_B",)))
+_WIDE = (("CLKB", ("DOA", "DOB"), ("REGMODE_A", "REGMODE_B")),)
+
+
+def _sides(cell: dict[str, Any]) -> tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]:
+    """Which outputs of a block RAM are registered together."""
+    return _WIDE if int(cell["parameters"].get("DATA_WIDTH_A", "0"), 2) == 36 else _PORTS
+
+
 def _registers(
-    cell: dict[str, Any], cells: dict[str, Any], readers: dict[Any, list[tuple[str, str]]]
+    cell: dict[str, Any],
+    clock: str,
+    outputs: tuple[str, ...],
+    cells: dict[str, Any],
+    readers: Readers,
 ) -> dict[str, str] | None:
-    """The register behind each output of port A that is in use; None if one does not qualify."""
-    clock = cell["connections"]["CLKA"]
+    """The register behind each of these outputs that is in use; None if one does not qualify."""
     registers: dict[str, str] = {}
     for port, bits in cell["connections"].items():
-        if not port.startswith("DOA") or not bits or not readers[bits[0]]:
+        if not port.startswith(outputs) or not bits or not readers[bits[0]]:
             continue
         if len(readers[bits[0]]) != 1:
             return None
         name, reading = readers[bits[0]][0]
-        if not name or reading != "DI" or not _is_plain(cells[name], clock):
+        if not name or reading != "DI" or not _is_plain(cells[name], cell["connections"][clock]):
             return None
         registers[port] = name
     return registers
@@ -94,70 +105,3 @@ def _is_plain(cell: dict[str, Any], clock: list[Any]) -> bool:
         and options.get("CEMUX", "1").strip() == "1"
         and pins.get("LSR", ["0"]) == ["0"]
     )
-
-
-def shorten_carry_chains(netlist: Netlist) -> int:
-    """Let carry chains start without a carry and end with their last bit, in place.
-
-    A cell CCU2C adds two bits: from its inputs A .. D it computes whether a bit passes a carry on
-    (P, 16 entries of INIT, and the sum is P ^ carry), and if not, which carry it makes (G, the
-    first 4 entries, of A and B alone). A chain with the constant carry c begins with the carry
-    P ? c : G, a function of A and B as C and D are constant in all sums that yosys makes; so with
-    P = 0 this cell needs no carry.
-
-    Parameters
-    ----------
-    netlist : what yosys' `write_json` wrote
-
-    Returns
-    -------
-    The number of chains that were changed.
-    """
-    return sum(_shorten_chains(module) for module in netlist["modules"].values())
-
-
-def _shorten_chains(module: dict[str, Any]) -> int:
-    cells, readers = module["cells"], _readers(module)
-    carries = {name: cell for name, cell in cells.items() if cell["type"] == "CCU2C"}
-    changed = 0
-    for name, cell in carries.items():
-        pins = cell["connections"]
-        if not readers[pins["COUT"][0]]:
-            pins["COUT"] = NOTHING
-        constant = {"0": 0, "1": 1}
-        given = [pins[pin][0] for pin in ("CIN", "C0", "D0")]
-        if cell["parameters"]["INJECT1_0"] == "NO" and all(bit in constant for bit in given):
-            carry, high, low = (constant[bit] for bit in given)
-            passes, makes = _entries(cell["parameters"]["INIT0"], high, low)
-            if readers[pins["S0"][0]]:
-                sums = [each ^ carry for each in passes]
-                cells[f"{name}_first_bit"] = _lut(pins["A0"], pins["B0"], pins["S0"], sums)
-            begun = [carry if p else g for p, g in zip(passes, makes, strict=True)]
-            cell["parameters"]["INIT0"] = _bits([*begun, *[0] * 12])
-            pins |= {"CIN": NOTHING, "S0": NOTHING, "C0": ["1"], "D0": ["1"]}
-            changed += 1
-    return changed
-
-
-def _entries(init: str, c: int, d: int) -> tuple[list[int], list[int]]:
-    """P for each A + 2 B with these C and D, and G, from the text of INIT."""
-    entries = [int(bit) for bit in reversed(init)]
-    start = 4 * c + 8 * d
-    return entries[start : start + 4], entries[:4]
-
-
-def _bits(entries: list[int]) -> str:
-    """The text of INIT, the last entry first."""
-    return "".join(map(str, reversed(entries)))
-
-
-def _lut(a: list[Any], b: list[Any], z: list[Any], entries: list[int]) -> dict[str, Any]:
-    """A LUT4 of two inputs."""
-    return {
-        "hide_name": 1,
-        "type": "LUT4",
-        "parameters": {"INIT": _bits(entries * 4)},
-        "attributes": {},
-        "port_directions": {**dict.fromkeys("ABCD", "input"), "Z": "output"},
-        "connections": {"A": a, "B": b, "C": ["0"], "D": ["0"], "Z": z},
-    }

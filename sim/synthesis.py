@@ -13,7 +13,8 @@ from amaranth.lib import wiring
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.files import make_folder, write_bytes, write_text
 from spikeloom.sim.boards import Board, Part
-from spikeloom.sim.ecp5_netlist import shorten_carry_chains, use_output_registers
+from spikeloom.sim.ecp5_carry_chains import pack_carry_chains
+from spikeloom.sim.ecp5_netlist import use_output_registers
 from spikeloom.sim.memory_attributes import apply_memory_attributes
 from spikeloom.sim.report import (
     Placement,
@@ -209,7 +210,7 @@ def _run(
             if part.synthesis == "synth_ecp5":
                 netlist = json.loads((work / _NETLIST).read_text())
                 use_output_registers(netlist)
-                shorten_carry_chains(netlist)
+                pack_carry_chains(netlist)
                 write_text(work / _NETLIST, json.dumps(netlist))
     return read_placement(work / _PLACEMENT, part)
 
