@@ -18,12 +18,14 @@ class LaneArray(wiring.Component):
     """Sums of the weights of a step's events, `lanes` neurons at a time.
 
     ADD adds a word of weights to the sums of a group. FIRE and CLEAR take a row of the fire scan
-    out of its group; with the last row of a group its sums become 0, so that the next step can
-    begin while the fire unit still works on this one.
+    out of its group; behind the last row of a group its sums are 0, so that the next step can begin
+    while the fire unit still works on this one.
 
-    With one group the sums are registers. With more they are a memory that is read while an
-    operation is in the stage before `apply`; successive ADD operations then visit different groups,
-    so a read never meets the write of the operation before.
+    With one group the sums are registers. The row that is taken is always the lowest: all others
+    move down by one, as choosing one of many rows would cost more than the sums themselves. With
+    more groups the sums are a memory that is read while an operation is in the stage before
+    `apply`; successive ADD operations then visit different groups, so a read never meets the write
+    of the operation before.
 
     Parameters
     ----------
@@ -83,27 +85,27 @@ class LaneArray(wiring.Component):
         m.d.comb += [
             self.write_enable.eq(adding | clearing),
             self.write_group.eq(self.apply.group),
-            self.write_data.eq(Mux(adding, added, 0)),
+            self.write_data.eq(Mux(taken, 0, added)),
         ]
+        width = len(self.sums)
         if core.groups == 1:
-            # Two conditions in place of one value: a register clears itself without look-up tables.
-            with m.If(clearing):
-                m.d.sync += self.stored.eq(0)
+            with m.If(taken):
+                m.d.sync += self.stored.eq(self.stored >> width)
             with m.Elif(adding):
                 m.d.sync += self.stored.eq(added)
-        else:
-            m.submodules.sum_memory = store = memory.Memory(
-                shape=unsigned(len(self.stored)), depth=core.groups, init=[]
-            )
-            read, write = store.read_port(), store.write_port()
-            m.d.comb += [
-                read.addr.eq(self.before.group),
-                self.stored.eq(read.data),
-                write.en.eq(self.write_enable),
-                write.addr.eq(self.write_group),
-                write.data.eq(self.write_data),
-            ]
-        width = len(self.sums)
+            m.d.sync += self.sums.eq(self.stored[:width])
+            return m
+        m.submodules.sum_memory = store = memory.Memory(
+            shape=unsigned(len(self.stored)), depth=core.groups, init=[]
+        )
+        read, write = store.read_port(), store.write_port()
+        m.d.comb += [
+            read.addr.eq(self.before.group),
+            self.stored.eq(read.data),
+            write.en.eq(self.write_enable),
+            write.addr.eq(self.write_group),
+            write.data.eq(self.write_data),
+        ]
         parts = Array(self.stored[part * width : (part + 1) * width] for part in range(core.parts))
         m.d.sync += self.sums.eq(parts[self.apply.part])
         return m
@@ -145,7 +147,13 @@ class LaneArrayModel:
         """Let the write port settle: the operation in `apply`, its row of weights, the value."""
         if operation.kind == ADD:
             self.port = operation.group, self.groups[operation.group] + self._weights(row, value)
-        elif operation.kind != NONE and operation.part == self.core.parts - 1:
+        elif operation.kind == NONE:
+            self.port = None
+        elif self.core.groups == 1:
+            # Behind the row that is taken, zeros follow.
+            taken = self.core.fire_lanes * self.lane_bits
+            self.port = 0, (self.groups[0] ^ self.offset) >> taken ^ self.offset
+        elif operation.part == self.core.parts - 1:
             self.port = operation.group, self.offset
         else:
             self.port = None

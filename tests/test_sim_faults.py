@@ -148,12 +148,12 @@ constant input acts in one step [constant] => queue.level
 
 sums in a memory are not cleared [folded] => lanes.write_data
 @ LaneArray.elaborate
-- self.write_data.eq(Mux(adding, added, 0))
+- self.write_data.eq(Mux(taken, 0, added))
 + self.write_data.eq(added)
 
-sums in registers are not cleared [flat] => lanes.sums
+the next row does not move down [flat] => lanes.sums
 @ LaneArray.elaborate
-- m.d.sync += self.stored.eq(0)
+- m.d.sync += self.stored.eq(self.stored >> width)
 + m.d.sync += self.stored.eq(self.stored)
 
 sums are cleared too early [folded] => lanes.write_enable
