@@ -70,8 +70,8 @@ class _Memory(NamedTuple):
 
     Attributes
     ----------
-    registered : whether the register behind it is the one that block RAM has itself: at its widest
-        it has none for all bits, and behind a choice between several it is not used
+    registered : whether the register behind it is the one that block RAM has itself: it is not used
+        behind a choice between several
     """
 
     blocks: int
@@ -210,6 +210,6 @@ def _block_memory(depth: int, width: int, budget: Budget) -> _Memory:
         wide, deep = budget.block_width >> half, budget.block_depth << half
         ranks = -(-depth // deep)
         choices = width * (ranks - 1) * LUTS_PER_RANK
-        registered = half > 0 and ranks == 1
+        registered = ranks == 1
         found.append(_Memory(-(-width // wide) * ranks, choices, registered))
     return min(found, key=lambda memory: (memory.blocks, memory.luts))

@@ -20,7 +20,7 @@ from spikeloom.compiler.estimate_registers import (
 )
 from spikeloom.compiler.fixed import Reset
 
-# Two bits of a sum are a carry cell, which is two look-up tables; the first bit is one more.
+# A chain begins without a carry: one more look-up table, or one more place.
 LUTS_PER_CHAIN = 1
 # A choice between n is about so many times n for each bit.
 LUTS_PER_CHOICE = 0.7
@@ -52,7 +52,17 @@ def core_luts(core: Core, memory: Memory) -> float:
 
 def adder(bits: int) -> int:
     """Of a sum of so many bits."""
-    return 2 * -(-bits // 2) + LUTS_PER_CHAIN
+    return bits + LUTS_PER_CHAIN
+
+
+def choosing_adder(bits: int) -> int:
+    """Of such a sum, or something else; two places of its chain are a cell."""
+    return 2 * -(-(bits + LUTS_PER_CHAIN) // 2)
+
+
+def comparison(bits: int, constant: bool) -> int:
+    """Of a comparison; with a constant, two bits share a place."""
+    return adder(-(-bits // 2) if constant else bits)
 
 
 def choice(options: int, bits: int) -> float:
@@ -68,10 +78,10 @@ def distributed(depth: int, bits: int) -> float:
 
 def _lanes(core: Core, memory: Memory) -> float:
     bits = core.lanes * core.sum_bits
-    luts = core.lanes * adder(core.sum_bits) + choice(core.parts, core.fire_lanes * core.sum_bits)
+    # In place of a sum, 0 is written into a memory, and registers take the row above.
+    luts: float = core.lanes * choosing_adder(core.sum_bits)
     if core.groups > 1:
-        # A memory cannot be cleared as registers can, so that zeros have to be chosen.
-        luts += memory(core.groups, bits) + bits
+        luts += memory(core.groups, bits) + choice(core.parts, core.fire_lanes * core.sum_bits)
     return luts
 
 
@@ -93,7 +103,12 @@ def _fire(core: Core, memory: Memory) -> float:
     neuron = core.neuron
     bits = neuron.accumulator_bits
     luts = 5.0 + 3 * neuron.single_spike
-    sums = 1 + neuron.fire
+    sums = 1
+    if neuron.fire:
+        table = core.threshold_table
+        constant = table.loaded is None and len(table.rows) == 1
+        # Its sums are the new states where a spike subtracts the threshold.
+        luts += comparison(bits, constant and neuron.reset is not Reset.SUBTRACT)
     widths = [neuron.state_bits]
     if neuron.current_decay is not None:
         widths.append(neuron.current_bits)

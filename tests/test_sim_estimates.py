@@ -15,7 +15,8 @@ from spikeloom.compiler.fixed import Reset
 from spikeloom.compiler.geometry import Convolution
 from spikeloom.rtl.core import LayerCore
 from spikeloom.sim.boards import LFE5U_85F
-from spikeloom.sim.ecp5_netlist import shorten_carry_chains, use_output_registers
+from spikeloom.sim.ecp5_carry_chains import pack_carry_chains
+from spikeloom.sim.ecp5_netlist import use_output_registers
 from spikeloom.sim.memory_attributes import apply_memory_attributes
 from spikeloom.sim.toolchain import run_tool
 
@@ -40,7 +41,7 @@ def synthesise(core: Core, folder: Path) -> Counter[str]:
     run_tool("yosys", ["top.ys"], folder, folder / "yosys.log", lambda line: None)
     netlist = json.loads((folder / "top.json").read_text())
     use_output_registers(netlist)
-    shorten_carry_chains(netlist)
+    pack_carry_chains(netlist)
     return Counter(cell["type"] for cell in netlist["modules"]["top"]["cells"].values())
 
 
