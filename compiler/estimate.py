@@ -18,6 +18,8 @@ from spikeloom.compiler.sources import Source
 
 # Of the ports and the readout, whatever the network.
 LUTS_OF_PORTS = 420
+# Of the control port and the weight loader, most of them for the checksum of a word.
+LUTS_OF_CONTROL, REGISTERS_OF_CONTROL = 580, 140
 # What the ends of the choice between block RAMs take per bit.
 LUTS_PER_RANK = 0.75
 # Of an encoder on the chip: its counters, and a comparison, for random spikes a shift register too.
@@ -81,16 +83,19 @@ class _Memory(NamedTuple):
 
 def ports_size(network: Network, budget: Budget) -> Size:
     """What stands beside the cores: the ports, the readout, and an encoder on the chip."""
+    ports, registers = LUTS_OF_PORTS, REGISTERS_OF_PORTS
+    if network.has_run_time_weights:
+        ports, registers = ports + LUTS_OF_CONTROL, registers + REGISTERS_OF_CONTROL
     encoder = network.on_chip
     if encoder is None:
-        return Size(LUTS_OF_PORTS, REGISTERS_OF_PORTS, 0, 0)
+        return Size(ports, registers, 0, 0)
     addresses = Addresses(network.input.shape)
     lanes = pixel_lanes(addresses)
     # One is filled while the other is scanned.
     memories = [_memory(pixel_rows(addresses), lanes * encoder.code_bits, budget)] * 2
-    luts = LUTS_OF_PORTS + LUTS_OF_ENCODER + LUTS_PER_PIXEL_BIT * lanes * encoder.code_bits
+    luts = ports + LUTS_OF_ENCODER + LUTS_PER_PIXEL_BIT * lanes * encoder.code_bits
     luts += sum(item.luts for item in memories)
-    registers = REGISTERS_OF_PORTS + 90 + 2 * lanes * encoder.code_bits
+    registers += 90 + 2 * lanes * encoder.code_bits
     return Size(luts, registers, 0, sum(item.blocks for item in memories))
 
 
