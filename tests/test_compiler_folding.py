@@ -43,7 +43,7 @@ def test_ample_part_gives_a_lane_to_every_neuron() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"luts": 6000},
+        {"luts": 4000},
         {"luts": 3000},
         {"blocks": 20, "block_width": 16, "block_depth": 256},
         {"multipliers": 8},
