@@ -66,15 +66,15 @@ def combinations_of(signals: Iterable[Bit]) -> Iterator[dict[Bit, int]]:
 
 def reduced(position: Position) -> Position:
     """The same without signals that nothing depends on."""
-    signals = position.signals
+    signals, left_out = position.signals, dict[Bit, int]()
     for signal in sorted(signals, key=str):
         others = signals - {signal}
         if all(
-            _outcome(position, values | {signal: 0}) == _outcome(position, values | {signal: 1})
+            _outcome(position, left_out | values | {signal: 0})
+            == _outcome(position, left_out | values | {signal: 1})
             for values in combinations_of(others)
         ):
-            signals = others
-    left_out = dict.fromkeys(position.signals - signals, 0)
+            signals, left_out = others, left_out | {signal: 0}
     if not left_out:
         return position
     return replace(

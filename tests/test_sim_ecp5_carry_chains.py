@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.sim.ecp5_carry_cells import Position, reduced
 from spikeloom.sim.ecp5_carry_chains import pack_carry_chains
 from spikeloom.sim.toolchain import run_tool
 
@@ -157,3 +159,13 @@ def test_chain_that_adds_something_else_is_refuted(tmp_path: Path) -> None:
     write(netlist, tmp_path / "after.json")
     with pytest.raises(SpikeloomError):
         yosys(PROVEN, tmp_path)
+
+
+def test_signals_that_nothing_depends_on_are_left_out_one_after_the_other() -> None:
+    position = Position(
+        frozenset({2, 3, 4}), lambda values: values[3] & ~values[2] & values[2], lambda values: 1
+    )
+    assert reduced(position).signals == frozenset()
+    kept = replace(position, carry=lambda values: values[4] | (values[2] & values[3] & 0))
+    assert reduced(kept).signals == frozenset({4})
+    assert [reduced(kept).carry({4: value}) for value in (0, 1)] == [0, 1]
