@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 
 from spikeloom.compiler.addresses import Addresses
-from spikeloom.compiler.fixed import Decay, IntArray
+from spikeloom.compiler.fixed import Decay, IntArray, signed_bits, signed_range
 from spikeloom.compiler.ir import FixedNeuron
-from spikeloom.compiler.parameters import ParameterTable
+from spikeloom.compiler.parameters import ParameterTable, Repeats
 from spikeloom.compiler.run_time_weights import bias_range, threshold_range
 from spikeloom.compiler.sources import Source, value_bits
 from spikeloom.compiler.weight_storage import WeightStorage
@@ -19,6 +19,10 @@ Sends = Literal["spikes", "final_membrane", "maximum_membrane"]
 # Up to here a memory of a convolution is made of look-up tables rather than of block RAM, most of
 # which would stay empty.
 DISTRIBUTED_DEPTH = 32
+
+# Words of a block RAM at its widest, and the bits of half a word, which can be written alone. So
+# few words that synthesis may make them of look-up tables.
+WIDE_DEPTH, HALF_WORD, FEW_WORDS = 512, 18, 64
 
 # Words of a rank of a deep memory: of a block RAM that is 9 bits wide, the narrowest whole byte.
 RANK_DEPTH = 2048
@@ -240,6 +244,29 @@ class Core:
     def has_weight_ranks(self) -> bool:
         """Whether the weights lie in several ranks of block RAM, between which a word is chosen."""
         return False
+
+    def stored_bits(self, decay: Decay, biased: bool) -> int:
+        """Width of what is stored of a state: decayed, and with the bias added to one of them."""
+        neuron = self.neuron
+        saturated = neuron.state_bits if decay is neuron.decay else neuron.current_bits
+        low, high = (decay(end + 0 * decay.multiplier) for end in signed_range(saturated))
+        if biased:
+            lowest, highest = self.biases_taken
+            low, high = low + lowest, high + highest
+        return max(2, signed_bits(int(low.min()), int(high.max())))
+
+    @cached_property
+    def has_biases_beside_states(self) -> bool:
+        """Whether the biases lie in the other half of the words of block RAM that states lie in."""
+        neuron, table = self.neuron, self.bias_table
+        if neuron.current_decay is not None or table.loaded is not None:
+            return False
+        widest = max(self.stored_bits(neuron.decay, True), table.bits) * self.fire_lanes
+        return (
+            FEW_WORDS < self.rows <= WIDE_DEPTH
+            and table.repeats is Repeats.NEVER
+            and widest <= HALF_WORD
+        )
 
     @cached_property
     def thresholds(self) -> IntArray:

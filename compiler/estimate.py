@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from spikeloom.compiler.addresses import Addresses
 from spikeloom.compiler.convolution_core import ConvolutionCore
-from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, RANK_DEPTH, Core
+from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, HALF_WORD, RANK_DEPTH, Core
 from spikeloom.compiler.estimate_luts import core_luts, distributed
 from spikeloom.compiler.estimate_registers import REGISTERS_OF_PORTS, core_registers
 from spikeloom.compiler.ir import Network
@@ -165,8 +165,13 @@ def _memories(core: Core, budget: Budget) -> list[_Memory]:
         for source in core.sources
         if source.waiting
     ]
+    if core.has_biases_beside_states:
+        memories.append(_block_memory(core.rows, 2 * HALF_WORD, budget))
+        kept = _kept_bits(core)[1:]
+    else:
+        kept = _kept_bits(core)
     if core.rows > 1:
-        for bits in filter(None, _kept_bits(core)):
+        for bits in filter(None, kept):
             memories += _ranks(core.rows, core.fire_lanes * bits, budget)
     return memories
 

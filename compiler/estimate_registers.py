@@ -126,12 +126,15 @@ def _fire(core: Core) -> int:
         bits += lanes * kept
     for table in parameter_tables(core):
         bits += _table(table)
+    if core.has_biases_beside_states:
+        # On their way from where the states are read to where they are written.
+        bits += (4 if core.needs_multiplier else 2) * lanes * core.bias_table.bits
     return bits
 
 
 def parameter_tables(core: Core) -> list[ParameterTable]:
-    """The parameters that the fire unit keeps."""
-    tables = [core.bias_table]
+    """The parameters that the fire unit keeps in memories of their own."""
+    tables = [] if core.has_biases_beside_states else [core.bias_table]
     if core.neuron.fire:
         tables.append(core.threshold_table)
     if core.needs_multiplier:

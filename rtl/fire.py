@@ -4,14 +4,16 @@ from amaranth import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.compiler.cores import HALF_WORD
 from spikeloom.compiler.fixed import Reset, shift_round, signed_range
+from spikeloom.rtl.delays import delayed
 from spikeloom.rtl.fire_model import FireUnitModel
-from spikeloom.rtl.lane_words import joined_lanes, signed_lanes
+from spikeloom.rtl.lane_words import joined_lanes, lane_word, signed_lanes
 from spikeloom.rtl.loading import load_member, load_of, selected
 from spikeloom.rtl.operations import Kind, operation_layout
 from spikeloom.rtl.parameters import parameter_lanes
 from spikeloom.rtl.probe import Probe
-from spikeloom.rtl.states import StateRows, state_bits
+from spikeloom.rtl.states import StateRows
 
 
 def vector_layout(core) -> data.StructLayout:
@@ -74,11 +76,11 @@ class FireUnit(wiring.Component):
         self.written = Signal(operation)
         self.has_current = core.neuron.current_decay is not None
         self.single_spike = core.neuron.single_spike and core.neuron.fire
-        self.state_bits = state_bits(core, core.neuron.decay, not self.has_current)
+        self.state_bits = core.stored_bits(core.neuron.decay, not self.has_current)
         self.states = Signal(core.fire_lanes * self.state_bits)
         self.written_states = Signal.like(self.states)
         if self.has_current:
-            self.current_bits = state_bits(core, core.neuron.current_decay, True)
+            self.current_bits = core.stored_bits(core.neuron.current_decay, True)
             self.currents = Signal(core.fire_lanes * self.current_bits)
             self.written_currents = Signal.like(self.currents)
         if self.single_spike:
@@ -140,25 +142,35 @@ class FireUnit(wiring.Component):
             # Each has a port of its own.
             parameters = (selected(self.load, what) for what in ("thresholds", "biases"))
             m.d.comb += self.load.taken.eq(Cat(bit for bit in parameters if bit is not None).any())
-        self._store(m)
+        biases = self._store(m)
         currents = self._integrate(m)
         rest, spent = self._decide(m, currents)
-        self._write(m, rest, spent)
+        self._write(m, rest, spent, biases)
         return m
 
     def _store(self, m):
-        """Keep what was written until the row comes again."""
+        """Keep what was written until the row comes again; gives the biases if they are there."""
         core = self.core
         writing = self.written.kind != Kind.NONE
         kept = [("state", self.states, self.written_states)]
+        table, biases = core.bias_table, None
         if self.has_current:
             kept.append(("current", self.currents, self.written_currents))
         if self.single_spike:
             kept.append(("spent", self.spent, self.written_spent))
         for name, read, written in kept:
-            rows = StateRows(name, core, len(read))
+            beside = []
+            if name == "state" and core.has_biases_beside_states:
+                beside = [lane_word(row, table.bits) for row in table.rows]
+            rows = StateRows(name, core, len(read), beside)
             word = rows.build(m, self.before, self.apply, writing, self.written.row, written)
             m.d.comb += read.eq(word)
+            if beside:
+                # Read with the states, they are added to those that are written.
+                biases = delayed(
+                    m, word[HALF_WORD:][: core.fire_lanes * table.bits], write_latency(core)
+                )
+        return biases
 
     def _integrate(self, m):
         """Form V, and with synaptic currents A, which is returned in the `decide` stage."""
@@ -247,7 +259,7 @@ class FireUnit(wiring.Component):
         m.d.sync += rest.eq(Mux(resting, 0, value))
         return rest
 
-    def _write(self, m, rest, spent):
+    def _write(self, m, rest, spent, biases):
         """Saturate, decay and add the bias, and write."""
         core, neuron = self.core, self.core.neuron
         rested = self.rested
@@ -259,8 +271,11 @@ class FireUnit(wiring.Component):
             m.d.sync += [held.eq(spent), spent_now.eq(held)]
             before = saturating
         m.d.comb += self.written.eq(now)
-        shift = self._biased.shift
-        biases = [bias << shift for bias in self._loadable(m, "bias", core.bias_table, before)]
+        if biases is None:
+            biases = self._loadable(m, "bias", core.bias_table, before)
+        else:
+            biases = signed_lanes(biases, core.fire_lanes)
+        biases = [bias << self._biased.shift for bias in biases]
         none = [0] * core.fire_lanes
         states = self._decayed(m, "state", rest["state"], neuron.decay, neuron.state_bits)
         m.d.comb += self.written_states.eq(

@@ -30,6 +30,7 @@ def registered_read(
     init=(),
     enable=1,
     write=None,
+    written=None,
     attrs=None,
     rank_depth=RANK_DEPTH,
 ):
@@ -46,6 +47,7 @@ def registered_read(
     address, enable : of the read
     init : the contents, words as integers; zeros without
     write : a write port; None for a memory that is only read
+    written : so many of the lowest bits are written, a divisor of the width; all without
     attrs : of the memory
     rank_depth : words of a rank
     """
@@ -65,7 +67,7 @@ def registered_read(
         read = store.read_port()
         m.d.comb += [read.addr.eq(address[:low]), read.en.eq(enable)]
         if write is not None:
-            port = store.write_port()
+            port = store.write_port(granularity=written)
             here = write.enable if ranks == 1 else write.enable & (write.address[low:] == rank)
             m.d.comb += [
                 port.en.eq(here),

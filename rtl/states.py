@@ -3,20 +3,8 @@
 from amaranth import Signal, unsigned
 from amaranth.lib import memory
 
-from spikeloom.compiler.cores import DISTRIBUTED_DEPTH
-from spikeloom.compiler.fixed import signed_bits, signed_range
+from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, HALF_WORD
 from spikeloom.rtl.ranks import Write, registered_read
-
-
-def state_bits(core, decay, biased: bool) -> int:
-    """Width of what is stored of a state: decayed, and with the bias added to one of them."""
-    neuron = core.neuron
-    saturated = neuron.state_bits if decay is neuron.decay else neuron.current_bits
-    low, high = (decay(end + 0 * decay.multiplier) for end in signed_range(saturated))
-    if biased:
-        smallest, largest = core.biases_taken
-        low, high = low + smallest, high + largest
-    return max(2, signed_bits(int(low.min()), int(high.max())))
 
 
 def are_deep(core) -> bool:
@@ -36,9 +24,11 @@ class StateRows:
     name : of the memory
     core : Core
     bits : width of a word
+    beside : what stays in the other half of the words, an integer per row; only with deep states
     """
 
-    def __init__(self, name: str, core, bits: int):
+    def __init__(self, name: str, core, bits: int, beside=()):
+        self.beside = beside
         self.name = name
         self.rows = core.rows
         self.deep = are_deep(core)
@@ -46,6 +36,8 @@ class StateRows:
 
     def build(self, m, before, apply, write_enable, write_row, write_data):
         """Gives the word of the row whose operation was in `apply` a cycle ago.
+
+        What stands beside it begins at bit HALF_WORD.
 
         Parameters
         ----------
@@ -59,7 +51,13 @@ class StateRows:
         if self.deep:
             write = Write(write_enable, write_row, write_data)
             name = f"{self.name}_memory"
-            return registered_read(m, name, self.bits, self.rows, before.row, write=write)
+            width, half, init = self.bits, None, []
+            if self.beside:
+                width, half = 2 * HALF_WORD, HALF_WORD
+                init = [word << HALF_WORD for word in self.beside]
+            return registered_read(
+                m, name, width, self.rows, before.row, init=init, write=write, written=half
+            )
         m.submodules[f"{self.name}_memory"] = store = memory.Memory(
             shape=unsigned(self.bits), depth=self.rows, init=[]
         )

@@ -43,7 +43,7 @@ def test_ample_part_gives_a_lane_to_every_neuron() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"luts": 4000},
+        {"luts": 5000},
         {"luts": 3000},
         {"blocks": 20, "block_width": 16, "block_depth": 256},
         {"multipliers": 8},
@@ -146,9 +146,9 @@ def test_estimated_cycles_come_near_those_of_the_cycle_model(density: float) -> 
 @pytest.mark.parametrize(
     ("name", "bits", "lanes", "fire_lanes", "luts", "blocks"),
     [
-        ("stbp-mnist-mlp128", 8, {}, {"output": 2}, 5_535, 60),
-        ("stbp-mnist-mlp128.4bit", 4, {"hidden1": 5, "output": 1}, {"hidden1": 1}, 1_521, 27),
-        ("stbp-mnist-256.4bit", 4, {"hidden1": 8, "output": 1}, {"hidden1": 1}, 1_332, 10),
+        ("stbp-mnist-mlp128", 8, {}, {"output": 2}, 3_656, 60),
+        ("stbp-mnist-mlp128.4bit", 4, {"hidden1": 5, "output": 1}, {"hidden1": 1}, 1_282, 27),
+        ("stbp-mnist-256.4bit", 4, {"hidden1": 4, "output": 1}, {"hidden1": 1}, 978, 10),
     ],
 )
 def test_estimated_sizes_come_near_the_synthesised_ones(

@@ -42,6 +42,10 @@ PROGRAMS = {
     "flat": small_program(
         (8, 6, 3), 6, 6, steps=4, options=LayerOptions(Reset.SUBTRACT, "half", state_bits=8)
     ),
+    # So many rows that states lie in block RAM, with the biases beside them.
+    "deep": small_program(
+        (6, 70, 3), 4, 1, seed=9, options=LayerOptions(decay="half", state_bits=12)
+    ),
     # A bit per neuron and a current, of signed events.
     "single": small_program(
         (8, 9),
@@ -198,8 +202,8 @@ a membrane must exceed its threshold by 1 [flat] => fire.sent
 
 thresholds of the next row [folded] => fire.sent
 @ FireUnit._decide
-- core.thresholds, self.integrate)
-+ core.thresholds, self.decide)
+- core.threshold_table, self.integrate)
++ core.threshold_table, self.decide)
 
 no reset to zero [folded] => fire.states
 @ FireUnit._decide
@@ -251,15 +255,20 @@ a decay rounds down [folded] => fire.states
 - shift_round(value + bias, decay.shift)
 + (value + bias) >> decay.shift
 
+biases of the row behind [deep] => fire.states
+@ FireUnit._store
+- core.fire_lanes * table.bits], write_latency(core)
++ core.fire_lanes * table.bits], write_latency(core) - 1
+
 no bias [folded] => fire.states
 @ FireUnit._write
-- core.biases << self._biased.shift
-+ core.biases * 0
+- bias << self._biased.shift
++ bias * 0
 
 multipliers of the row before [folded] => fire.states
 @ FireUnit._decayed
-- factors, self.rested)
-+ factors, self.written)
+- table, self.rested)
++ table, self.written)
 
 states are kept for the next row [folded] => fire.membranes
 @ FireUnit._store
