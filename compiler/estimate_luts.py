@@ -8,15 +8,13 @@ what they come to beside what place and route says.
 from collections.abc import Callable
 
 from spikeloom.compiler.convolution_core import ConvolutionCore
+from spikeloom.compiler.core_pipeline import has_scale_stage, product_bits, vector_places
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.estimate_registers import (
     LARGEST_LOGIC_TABLE,
     count_bits,
-    has_scale_stage,
     parameter_tables,
-    product_bits,
     target_bits,
-    vector_places,
 )
 from spikeloom.compiler.fixed import Reset
 

@@ -6,7 +6,12 @@ hundred.
 """
 
 from spikeloom.compiler.convolution_core import ConvolutionCore
-from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, Core
+from spikeloom.compiler.core_pipeline import (
+    has_scale_stage,
+    product_bits,
+    vector_places,
+)
+from spikeloom.compiler.cores import Core
 from spikeloom.compiler.parameters import ParameterTable
 from spikeloom.compiler.sources import Source
 
@@ -53,25 +58,8 @@ def _operation(core: Core) -> int:
 
 
 def target_bits(core: Core) -> int:
-    """Bits that say which banks an operation of a convolution reaches, and where."""
-    if not isinstance(core, ConvolutionCore):
-        return 0
-    rows = core.grid.rows * (1 + count_bits(core.bank_depth))
-    return rows + core.grid.columns * (1 + count_bits(core.row_pitch))
-
-
-def has_scale_stage(core: Core) -> bool:
-    """Whether weights pass a stage between their memory and the lanes."""
-    scaled = core.value_bits or core.largest_shift
-    return bool(scaled or core.has_deep_banks or core.has_weight_ranks)
-
-
-def product_bits(core: Core) -> int:
-    """Width of a weight times the value of an event, shifted as its source demands."""
-    bits = core.weight_bits + core.largest_shift
-    if not core.value_bits:
-        return bits
-    return bits + (core.value_bits if core.has_products else 1)
+    """Bits that say which banks an operation reaches, and where; none but of a convolution."""
+    return core.target_bits if isinstance(core, ConvolutionCore) else 0
 
 
 def _engine(core: Core) -> int:
@@ -122,7 +110,7 @@ def _fire(core: Core) -> int:
     bits += lanes * 2 * single
     bits += core.value_sent_bits or lanes + 3
     # One row stands in registers; a memory of look-up tables has one behind it.
-    if core.rows <= DISTRIBUTED_DEPTH:
+    if not has_deep_states(core):
         bits += lanes * kept
     for table in parameter_tables(core):
         bits += _table(table)
@@ -151,11 +139,6 @@ def _table(table: ParameterTable) -> int:
     if depth == 1 or depth * width > LARGEST_LOGIC_TABLE:
         return 0
     return width
-
-
-def vector_places(core: Core) -> int:
-    """Vectors that wait behind the fire unit."""
-    return 2 if core.rows == 1 else min(64, max(8, core.rows // 8))
 
 
 def _encoder(core: Core) -> int:

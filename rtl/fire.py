@@ -4,6 +4,7 @@ from amaranth import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.compiler.core_pipeline import write_latency
 from spikeloom.compiler.cores import HALF_WORD
 from spikeloom.compiler.fixed import Reset, shift_round, signed_range
 from spikeloom.rtl.delays import delayed
@@ -22,23 +23,6 @@ def vector_layout(core) -> data.StructLayout:
     if core.value_sent_bits:
         sent = {"membrane": signed(core.value_sent_bits)}
     return data.StructLayout(sent | {"scan_end": unsigned(1), "window_end": unsigned(1)})
-
-
-def write_latency(core) -> int:
-    """Clock cycles from the `integrate` stage to the write of the states.
-
-    A decay by a power of two is wiring; any other takes two more stages for its multiplier.
-    """
-    return 4 if core.needs_multiplier else 2
-
-
-def scan_pause(core) -> int:
-    """Clock cycles between two scans, so that each row finds the states that were written of it.
-
-    A row's states are read in the stage before `integrate`, and can be read the cycle after their
-    write; between the two visits lie the other rows.
-    """
-    return max(0, write_latency(core) + 2 - core.rows)
 
 
 class FireUnit(wiring.Component):

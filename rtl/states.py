@@ -3,17 +3,9 @@
 from amaranth import Signal, unsigned
 from amaranth.lib import memory
 
-from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, HALF_WORD
+from spikeloom.compiler.core_pipeline import has_deep_states
+from spikeloom.compiler.cores import HALF_WORD
 from spikeloom.rtl.ranks import Write, registered_read
-
-
-def are_deep(core) -> bool:
-    """Whether states lie in block RAM, which answers late in a cycle.
-
-    They are then read one cycle earlier, into a register; so many rows lie between two visits of
-    one that what was written of it is there all the same.
-    """
-    return core.rows > DISTRIBUTED_DEPTH
 
 
 class StateRows:
@@ -31,7 +23,7 @@ class StateRows:
         self.beside = beside
         self.name = name
         self.rows = core.rows
-        self.deep = are_deep(core)
+        self.deep = has_deep_states(core)
         self.bits = bits
 
     def build(self, m, before, apply, write_enable, write_row, write_data):
