@@ -7,6 +7,7 @@ hundred.
 
 from spikeloom.compiler.convolution_core import ConvolutionCore
 from spikeloom.compiler.core_pipeline import (
+    has_deep_states,
     has_scale_stage,
     product_bits,
     vector_places,

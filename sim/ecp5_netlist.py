@@ -5,6 +5,7 @@ yosys builds a register behind a memory of flip-flops beside it; here the two be
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 Netlist = dict[str, Any]
@@ -54,12 +55,31 @@ def _change_module(module: dict[str, Any]) -> int:
     for cell in [cell for cell in cells.values() if cell["type"] == "DP16KD"]:
         for clock, outputs, modes in _sides(cell):
             registers = _registers(cell, clock, outputs, cells, readers)
-            if registers:
+            if registers and _is_of_one_clock(cell["connections"], clock, modes):
                 for port, name in registers.items():
                     cell["connections"][port] = cells.pop(name)["connections"]["Q"]
                 cell["parameters"] |= dict.fromkeys(modes, "OUTREG")
+                for mode in modes:
+                    _let_run(cell["connections"], mode[-1], clock)
                 changed += 1
     return changed
+
+
+def _is_of_one_clock(pins: dict[str, list[Any]], clock: str, modes: Iterable[str]) -> bool:
+    """Whether the sides whose registers are used have that clock, or none."""
+    clocks = [pins[f"CLK{mode[-1]}"] for mode in modes]
+    return all(each == pins[clock] or not isinstance(each[0], int) for each in clocks)
+
+
+def _let_run(pins: dict[str, list[Any]], side: str, clock: str) -> None:
+    """Give the register of a side its clock and its enable.
+
+    Half of what a block RAM of 36 bits says leaves by the side that writes. yosys ties that side's
+    clock where nothing is ever written, and its enable for the register, which it did not use.
+    """
+    pins[f"OCE{side}"] = ["1"]
+    if not isinstance(pins[f"CLK{side}"][0], int):
+        pins[f"CLK{side}"] = pins[clock]
 
 
 # Clock, outputs and parameters of the two ports of a block RAM. If it is 36 bits wide, they are one

@@ -43,7 +43,8 @@ def test_registers_move_into_the_memory() -> None:
     assert use_output_registers(changed) == 1
     (ram,) = changed["modules"]["top"]["cells"].values()
     assert ram["parameters"]["REGMODE_A"] == "OUTREG"
-    assert ram["connections"] == {"DOA0": [20], "DOA1": [21], "DOA2": [12], "CLKA": [CLOCK]}
+    read = {"DOA0": [20], "DOA1": [21], "DOA2": [12]}
+    assert ram["connections"] == read | {"CLKA": [CLOCK], "OCEA": ["1"]}
 
 
 def two_ports(**parameters: str) -> dict[str, Any]:
@@ -61,15 +62,30 @@ def test_register_belongs_to_the_port_with_its_clock() -> None:
     cells = changed["modules"]["top"]["cells"]
     assert cells.keys() == {"ram", "first"}
     assert cells["ram"]["parameters"] == {"REGMODE_A": "NOREG", "REGMODE_B": "OUTREG"}
-    assert cells["ram"]["connections"] == {"DOA0": [10], "DOB0": [21], "CLKA": [9], "CLKB": [CLOCK]}
+    read = {"DOA0": [10], "DOB0": [21]}
+    assert cells["ram"]["connections"] == read | {"CLKA": [9], "CLKB": [CLOCK], "OCEB": ["1"]}
 
 
-def test_wide_memory_reads_all_outputs_with_its_second_clock() -> None:
+@pytest.mark.parametrize("first_clock", [CLOCK, "0"])
+def test_wide_memory_reads_all_outputs_with_its_second_clock(first_clock: int | str) -> None:
+    """Also one that is never written, the clock of whose first port is tied."""
     changed = two_ports(DATA_WIDTH_A=f"{36:032b}")
+    changed["modules"]["top"]["cells"]["ram"]["connections"] |= {
+        "CLKA": [first_clock],
+        "OCEA": ["0"],
+    }
     assert use_output_registers(changed) == 1
     (ram,) = changed["modules"]["top"]["cells"].values()
     assert {ram["parameters"][f"REGMODE_{port}"] for port in "AB"} == {"OUTREG"}
-    assert ram["connections"] == {"DOA0": [20], "DOB0": [21], "CLKA": [9], "CLKB": [CLOCK]}
+    clocks = {"CLKA": [CLOCK], "CLKB": [CLOCK], "OCEA": ["1"], "OCEB": ["1"]}
+    assert ram["connections"] == {"DOA0": [20], "DOB0": [21]} | clocks
+
+
+def test_wide_memory_of_two_clocks_stays_as_it_is() -> None:
+    before = two_ports(DATA_WIDTH_A=f"{36:032b}")
+    changed = copy.deepcopy(before)
+    assert use_output_registers(changed) == 0
+    assert changed == before
 
 
 @pytest.mark.parametrize(
