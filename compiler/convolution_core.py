@@ -186,6 +186,22 @@ class ConvolutionCore(Core):
         """Words of a bank between one row and the next."""
         return -(-self.shape[2] // self.grid.columns) * self.groups
 
+    @property
+    def row_word_bits(self) -> int:
+        """Width of what an operation says of the word in each bank of rows."""
+        return (self.bank_depth - 1).bit_length()
+
+    @property
+    def column_word_bits(self) -> int:
+        """Width of what an operation says of the word in each bank of columns."""
+        return (self.row_pitch - 1).bit_length()
+
+    @property
+    def target_bits(self) -> int:
+        """Width of what an operation says of banks: of each whether it is used, and its word."""
+        rows = self.grid.rows * (1 + self.row_word_bits)
+        return rows + self.grid.columns * (1 + self.column_word_bits)
+
     @cached_property
     def channel_groups(self) -> tuple[tuple[range, ...], ...]:
         """Per source and channel the groups that it reaches; equally many for all of a source."""

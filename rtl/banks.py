@@ -9,13 +9,13 @@ from amaranth import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.compiler.core_pipeline import product_bits
 from spikeloom.compiler.fixed import IntArray
 from spikeloom.rtl.delays import delayed
 from spikeloom.rtl.lane_words import joined_lanes, signed_lanes
 from spikeloom.rtl.operations import Kind, Operation, operation_layout
 from spikeloom.rtl.probe import Probe, lane_bits, pack_lanes
 from spikeloom.rtl.ranks import Write, registered_read
-from spikeloom.rtl.synapses import product_bits
 from spikeloom.rtl.target import Target
 
 ADD, NONE = Kind.ADD.value, Kind.NONE.value

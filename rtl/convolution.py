@@ -5,6 +5,7 @@ from functools import cache
 from amaranth import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import memory
 
+from spikeloom.compiler.core_pipeline import has_scale_stage
 from spikeloom.compiler.cores import DISTRIBUTED_DEPTH
 from spikeloom.compiler.taps import AxisFolding
 from spikeloom.rtl.loading import load_of
@@ -14,7 +15,6 @@ from spikeloom.rtl.synapses import (
     ADD,
     SynapseEngine,
     SynapseEngineModel,
-    has_scale_stage,
 )
 from spikeloom.rtl.target import Target
 from spikeloom.rtl.weight_memory import weight_memory

@@ -5,20 +5,20 @@ from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.compiler.core_pipeline import scan_pause, vector_places
 from spikeloom.compiler.weight_image import Loaded
 from spikeloom.rtl.arbiter import Arbiter
 from spikeloom.rtl.banks import BankArray
 from spikeloom.rtl.convolution import ConvolutionEngine
 from spikeloom.rtl.encoder import SpikeEncoder
 from spikeloom.rtl.events import event_stream, source_layout
-from spikeloom.rtl.fire import FireUnit, scan_pause
+from spikeloom.rtl.fire import FireUnit
 from spikeloom.rtl.lanes import LaneArray
 from spikeloom.rtl.loading import load_member, share_load
 from spikeloom.rtl.membranes import MembraneSender
 from spikeloom.rtl.operations import is_convolution
 from spikeloom.rtl.queue import source_queue
 from spikeloom.rtl.synapses import SynapseEngine
-from spikeloom.rtl.vectors import vector_places
 
 
 class LayerCore(wiring.Component):

@@ -4,6 +4,7 @@ from amaranth import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.compiler.core_pipeline import state_bits, write_latency
 from spikeloom.compiler.fixed import Reset, shift_round, signed_range
 from spikeloom.rtl.fire_model import FireUnitModel
 from spikeloom.rtl.lane_words import joined_lanes, signed_lanes
@@ -11,7 +12,7 @@ from spikeloom.rtl.loading import load_member, load_of, selected
 from spikeloom.rtl.operations import Kind, operation_layout
 from spikeloom.rtl.parameters import parameter_lanes
 from spikeloom.rtl.probe import Probe
-from spikeloom.rtl.states import StateRows, state_bits
+from spikeloom.rtl.states import StateRows
 
 
 def vector_layout(core) -> data.StructLayout:
@@ -20,23 +21,6 @@ def vector_layout(core) -> data.StructLayout:
     if core.value_sent_bits:
         sent = {"membrane": signed(core.value_sent_bits)}
     return data.StructLayout(sent | {"scan_end": unsigned(1), "window_end": unsigned(1)})
-
-
-def write_latency(core) -> int:
-    """Clock cycles from the `integrate` stage to the write of the states.
-
-    A decay by a power of two is wiring; any other takes two more stages for its multiplier.
-    """
-    return 4 if core.needs_multiplier else 2
-
-
-def scan_pause(core) -> int:
-    """Clock cycles between two scans, so that each row finds the states that were written of it.
-
-    A row's states are read in the stage before `integrate`, and can be read the cycle after their
-    write; between the two visits lie the other rows.
-    """
-    return max(0, write_latency(core) + 2 - core.rows)
 
 
 class FireUnit(wiring.Component):

@@ -5,11 +5,11 @@ from amaranth import Array, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.compiler.core_pipeline import product_bits
 from spikeloom.compiler.fixed import IntArray
 from spikeloom.rtl.lane_words import joined_lanes, signed_lanes
 from spikeloom.rtl.operations import Kind, Operation, operation_layout
 from spikeloom.rtl.probe import Probe, lane_bits, pack_lanes, unpack_lanes
-from spikeloom.rtl.synapses import product_bits
 
 ADD, NONE = Kind.ADD.value, Kind.NONE.value
 

@@ -3,29 +3,8 @@
 from amaranth import Signal, unsigned
 from amaranth.lib import memory
 
-from spikeloom.compiler.cores import DISTRIBUTED_DEPTH
-from spikeloom.compiler.fixed import signed_bits, signed_range
+from spikeloom.compiler.core_pipeline import has_deep_states
 from spikeloom.rtl.ranks import Write, registered_read
-
-
-def state_bits(core, decay, biased: bool) -> int:
-    """Width of what is stored of a state: decayed, and with the bias added to one of them."""
-    neuron = core.neuron
-    saturated = neuron.state_bits if decay is neuron.decay else neuron.current_bits
-    low, high = (decay(end + 0 * decay.multiplier) for end in signed_range(saturated))
-    if biased:
-        smallest, largest = core.biases_taken
-        low, high = low + smallest, high + largest
-    return max(2, signed_bits(int(low.min()), int(high.max())))
-
-
-def are_deep(core) -> bool:
-    """Whether states lie in block RAM, which answers late in a cycle.
-
-    They are then read one cycle earlier, into a register; so many rows lie between two visits of
-    one that what was written of it is there all the same.
-    """
-    return core.rows > DISTRIBUTED_DEPTH
 
 
 class StateRows:
@@ -41,7 +20,7 @@ class StateRows:
     def __init__(self, name: str, core, bits: int):
         self.name = name
         self.rows = core.rows
-        self.deep = are_deep(core)
+        self.deep = has_deep_states(core)
         self.bits = bits
 
     def build(self, m, before, apply, write_enable, write_row, write_data):

@@ -6,6 +6,7 @@ from amaranth import Array, Const, Module, Mux, Signal
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.compiler.core_pipeline import has_scale_stage, product_bits
 from spikeloom.rtl.delays import delayed
 from spikeloom.rtl.events import EventCode, joined_layout
 from spikeloom.rtl.lane_words import signed_lanes
@@ -24,25 +25,6 @@ class Activity(enum.Enum, shape=3):
     BLOCKED = 3
     WAIT = 4
     CLEAR = 5
-
-
-def product_bits(core) -> int:
-    """Width of a weight times the value of an event, shifted as its source demands."""
-    bits = core.weight_bits + core.largest_shift
-    if not core.value_bits:
-        return bits
-    # A sign takes one bit more, for the smallest weight; any other value all of its bits.
-    return bits + (core.value_bits if core.has_products else 1)
-
-
-def has_scale_stage(core) -> bool:
-    """Whether there is a stage between weight memory and lanes.
-
-    For products and shifts; for banks of block RAM, which answer a cycle later than others; and
-    for weights that are chosen from several ranks.
-    """
-    scaled = core.value_bits or core.largest_shift
-    return bool(scaled or core.has_deep_banks or core.has_weight_ranks)
 
 
 class SynapseEngine(wiring.Component):

@@ -20,12 +20,11 @@ class Target:
     def __init__(self, core):
         self.core = core
         self.banks = core.grid.rows, core.grid.columns
-        self.row_bits = (core.bank_depth - 1).bit_length()
-        self.column_bits = (core.row_pitch - 1).bit_length()
+        self.row_bits, self.column_bits = core.row_word_bits, core.column_word_bits
         self.row_pitch, self.column_pitch = core.row_pitch, core.groups
         self.row_width = self.banks[0] * (1 + self.row_bits)
         self.column_width = self.banks[1] * (1 + self.column_bits)
-        self.width = self.row_width + self.column_width
+        self.width = core.target_bits
 
     def rows(self, places: Sequence[int | None]) -> int:
         """The part of the rows: per bank a place along the axis, None where it is not used."""

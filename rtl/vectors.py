@@ -7,30 +7,6 @@ from amaranth.lib.wiring import In, Out
 
 from spikeloom.rtl.probe import Probe
 
-# As many as keep scans going while a vector travels from the engine to its place and the credit for
-# it back, and as many as a distributed memory holds.
-LEAST_PLACES, FEW_PLACES = 8, 16
-# Four distributed memories deep: beyond, a vector would cost more than what it waits for.
-MOST_PLACES = 64
-
-
-def vector_places(core) -> int:
-    """Places of the queue behind a core's fire unit.
-
-    A place for every row of a short scan; for every eighth of a long one, as only rows with spikes
-    take one: the core goes on to the next step while the layer behind it works off the spikes,
-    which come in a burst. Where a scan is one row, the next one waits for longer than that anyway.
-    """
-    if core.rows == 1:
-        return 2
-    few = min(max(LEAST_PLACES, _power_of_two(core.rows)), FEW_PLACES)
-    return min(max(few, _power_of_two(-(-core.rows // 8))), MOST_PLACES)
-
-
-def _power_of_two(count: int) -> int:
-    """The smallest one that is not less."""
-    return 1 << (count - 1).bit_length()
-
 
 class VectorQueue(wiring.Component):
     """A first-in first-out queue without `ready`: whoever sends holds a credit for a place.

@@ -22,8 +22,8 @@ from proofs.cases import (
     row_of_two,
     spike_encoder,
 )
+from spikeloom.compiler.core_pipeline import scan_pause
 from spikeloom.compiler.fixed import Reset
-from spikeloom.rtl.fire import scan_pause
 from spikeloom.sim.formal import Method, Proof, check
 
 pytestmark = pytest.mark.formal

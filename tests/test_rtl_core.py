@@ -11,12 +11,12 @@ import pytest
 from lockstep import Bench, compare_fired
 from networks import LayerOptions, random_network, random_spikes
 from spikeloom.compiler import reference
+from spikeloom.compiler.core_pipeline import scan_pause
 from spikeloom.compiler.fixed import Reset
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 from spikeloom.compiler.program import Program
 from spikeloom.rtl.core import LayerCore
 from spikeloom.rtl.events import EventCode
-from spikeloom.rtl.fire import scan_pause
 from spikeloom.rtl.probe import Probe
 from wide_networks import dense_chain, folding, random_events
 

@@ -10,9 +10,10 @@ from lockstep import Bench, compare_fired
 from networks import LayerOptions
 from small_programs import small_program
 from spikeloom.compiler import reference
+from spikeloom.compiler.core_pipeline import scan_pause, write_latency
 from spikeloom.compiler.fixed import Decay, Reset
 from spikeloom.compiler.ir import Events, Readout
-from spikeloom.rtl.fire import FireUnit, scan_pause, vector_layout, write_latency
+from spikeloom.rtl.fire import FireUnit, vector_layout
 from spikeloom.rtl.operations import NO_OPERATION, Kind, Operation
 from wide_networks import random_events
 

@@ -8,11 +8,11 @@ from amaranth import Mux, Signal
 
 from lockstep import Bench
 from small_programs import small_program
+from spikeloom.compiler.core_pipeline import product_bits
 from spikeloom.compiler.ir import Events
 from spikeloom.rtl.lanes import LaneArray
 from spikeloom.rtl.operations import NO_OPERATION, NONE, Kind, Operation
 from spikeloom.rtl.probe import Probe, lane_bits, pack_lanes
-from spikeloom.rtl.synapses import product_bits
 
 ADD, FIRE, CLEAR = Kind.ADD.value, Kind.FIRE.value, Kind.CLEAR.value
 

@@ -9,11 +9,12 @@ from amaranth import Mux
 from lockstep import Bench
 from networks import LayerOptions
 from small_programs import small_program
+from spikeloom.compiler.core_pipeline import product_bits
 from spikeloom.compiler.ir import Events
 from spikeloom.rtl.events import EventCode
 from spikeloom.rtl.operations import Kind, Operation
 from spikeloom.rtl.probe import Probe
-from spikeloom.rtl.synapses import Activity, SynapseEngine, product_bits
+from spikeloom.rtl.synapses import Activity, SynapseEngine
 from spikeloom.rtl.weight_memory import weight_words
 
 ADD, FIRE, CLEAR = Kind.ADD.value, Kind.FIRE.value, Kind.CLEAR.value

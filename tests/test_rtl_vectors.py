@@ -7,8 +7,9 @@ from amaranth.lib import data
 
 from lockstep import Bench
 from small_programs import small_program
+from spikeloom.compiler.core_pipeline import vector_places
 from spikeloom.rtl.probe import Probe
-from spikeloom.rtl.vectors import VectorQueue, vector_places
+from spikeloom.rtl.vectors import VectorQueue
 
 LAYOUT = data.StructLayout({"spikes": 5, "scan_end": 1})
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from amaranth import Mux, Signal, signed
 
+from spikeloom.compiler.core_pipeline import scan_pause
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.fixed import Decay, Reset
-from spikeloom.rtl.fire import FireUnit, scan_pause
+from spikeloom.rtl.fire import FireUnit
 from spikeloom.rtl.operations import Kind
 from spikeloom.sim.formal import Proof
 

@@ -9,10 +9,10 @@ from typing import Any
 from amaranth import Array, Cat, Const, Mux, Signal
 
 from proofs.queues import Followed, claim_handshake, claim_level, claim_order, stored_vectors
+from spikeloom.compiler.core_pipeline import vector_places
 from spikeloom.compiler.cores import Core
 from spikeloom.rtl.encoder import SpikeEncoder
 from spikeloom.rtl.membranes import MembraneSender
-from spikeloom.rtl.vectors import vector_places
 from spikeloom.sim.formal import Proof
 
 
