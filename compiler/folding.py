@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.compiler.addresses import Addresses
+from spikeloom.compiler.budget import Budget
 from spikeloom.compiler.convolution_core import ConvolutionCore, legal_lanes
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.estimate import Budget, core_size, ports_size
+from spikeloom.compiler.estimate import core_size, ports_size
 from spikeloom.compiler.ir import Network
 from spikeloom.compiler.mapping import MAX_FIRE_LANES, map_network
 from spikeloom.compiler.on_chip import pixel_rows
@@ -39,13 +40,14 @@ class Folding:
     Attributes
     ----------
     lanes, fire_lanes : per layer, as `spikeloom.compiler.program.Program` takes them
-    luts, multipliers, blocks : of the accelerator
+    luts, flip_flops, multipliers, blocks : of the accelerator
     cycles : clock cycles per sample, from its first event to its class
     """
 
     lanes: dict[str, int]
     fire_lanes: dict[str, int]
     luts: int
+    flip_flops: int
     multipliers: int
     blocks: int
     cycles: int
@@ -57,6 +59,7 @@ class _Cost(NamedTuple):
     slowest: float
     total: float
     luts: float
+    flip_flops: float
     multipliers: float
     blocks: float
 
@@ -204,13 +207,15 @@ def _combine(
 def _counts(
     options: Sequence[Sequence[tuple[Core, _Cost]]], limits: Budget | None
 ) -> NDArray[np.float64]:
-    """1 for what decides between foldings, 0 for multipliers and blocks that cannot run short."""
+    """1 for what decides between foldings, 0 for what cannot run short."""
     most = [max(cost.multipliers for _, cost in layer) for layer in options]
     blocks = [max(cost.blocks for _, cost in layer) for layer in options]
     ample = [False] * 3
     if limits is not None:
         ample = [False, sum(most) <= limits.multipliers, sum(blocks) <= limits.blocks]
-    return np.array([1, 1, *(0.0 if plenty else 1.0 for plenty in ample)])
+    luts, multipliers, memories = (0.0 if plenty else 1.0 for plenty in ample)
+    # Of flip-flops a part has as many as of look-up tables, which run short first.
+    return np.array([1, 1, luts, 0, multipliers, memories])
 
 
 def _together(before: _Cost, layer: _Cost) -> _Cost:
@@ -256,6 +261,7 @@ def _described(cores: Sequence[Core], cost: _Cost) -> Folding:
         {core.name: core.lanes for core in cores},
         {core.name: core.fire_lanes for core in cores},
         round(cost.luts),
+        round(cost.flip_flops),
         round(cost.multipliers),
         round(cost.blocks),
         round(cycles),

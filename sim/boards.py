@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from spikeloom.compiler.budget import Budget
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.estimate import Budget
 
 if TYPE_CHECKING:
     from amaranth.build.plat import TemplatedPlatform
@@ -125,7 +125,11 @@ LFE5U_85F = Part(
         blocks=208,
         block_width=36,
         block_depth=512,
-        distributed_depth=32,
+        block_byte=9,
+        block_cost=128,
+        multiplier_width=18,
+        has_distributed=True,
+        has_block_registers=True,
     ),
 )
 
@@ -144,7 +148,13 @@ ICE40UP5K = Part(
         }
     ),
     budget=Budget(
-        luts=int(LUT_SHARE * 5_280), multipliers=8, blocks=30, block_width=16, block_depth=256
+        luts=int(LUT_SHARE * 5_280),
+        multipliers=8,
+        blocks=30,
+        block_width=16,
+        block_depth=256,
+        block_cost=64,
+        multiplier_width=16,
     ),
 )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from spikeloom.compiler import reference
 from spikeloom.compiler.cores import Core
+from spikeloom.compiler.estimate import Size, core_size
 from spikeloom.compiler.fixed_onnx import fixed_model
 from spikeloom.compiler.ir import Network
 from spikeloom.rtl.core import LayerCore
@@ -87,10 +88,12 @@ class Placed:
     Attributes
     ----------
     channels : of its input that are left
+    estimate : what the core was estimated to take
     """
 
     core: Core
     channels: int
+    estimate: Size
     placement: Placement
 
     @property
@@ -131,7 +134,7 @@ def place_slice(
         on_stage(name)
         place = folder / f"{item.network}-{name}"
         placement = synthesise_alone(LayerCore(core), part, place, TARGET_MHZ)
-        placed.append(Placed(core, channels, placement))
+        placed.append(Placed(core, channels, core_size(core, part.budget), placement))
     return placed
 
 

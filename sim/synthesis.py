@@ -1,6 +1,7 @@
 """From an Amaranth design to a bitstream: yosys, the capacity of the part, nextpnr, the packer."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -105,7 +106,8 @@ def build(
         If the design does not fit the part, misses the board's clock, or a program fails.
     """
     commands, work = _prepare(design, board, directory / f"{name}-{board.name}-build")
-    placement = _run(commands, work, board.part, on_progress)
+    _run(commands, work, board.part, on_progress)
+    placement = read_placement(work / _PLACEMENT, board.part)
     bitstream = directory / f"{name}-{board.name}{board.bitstream}"
     report = BuildReport(board, placement, bitstream, work)
     write_bytes(bitstream, (work / f"top{board.bitstream}").read_bytes())
@@ -138,20 +140,49 @@ def synthesise_alone(
     SpikeloomError
         If the design does not fit the part, or a program fails.
     """
+    work = _write_alone(design, part, directory, target_mhz)
+    free_pins = {"ecp5": "--lpf-allow-unconstrained", "ice40": "--pcf-allow-unconstrained"}
+    program, *options = part.place_and_route
+    place = [program, *options, free_pins[program.removeprefix("nextpnr-")], *_place_options()]
+    place += ["--freq", f"{target_mhz:g}", "--timing-allow-fail", "--json", _NETLIST]
+    _run([["yosys", "top.ys"], place], work, part, on_progress)
+    return read_placement(work / _PLACEMENT, part)
+
+
+def synthesised_cells(
+    design: wiring.Component, part: Part, directory: Path, target_mhz: float = 200.0
+) -> dict[str, int]:
+    """Cells by type of a design's netlist, as place and route would take it: much sooner known.
+
+    Parameters
+    ----------
+    design, part, target_mhz : as `synthesise_alone` takes them
+
+    Raises
+    ------
+    ToolMissing
+        If yosys is not installed.
+    SpikeloomError
+        If the design does not fit the part, or yosys fails.
+    """
+    work = _write_alone(design, part, directory, target_mhz)
+    _run([["yosys", "top.ys"]], work, part, lambda stage, line: None)
+    cells = json.loads((work / _NETLIST).read_text())["modules"]["top"]["cells"]
+    return dict(Counter(cell["type"] for cell in cells.values()))
+
+
+def _write_alone(design: wiring.Component, part: Part, directory: Path, target_mhz: float) -> Path:
+    """Write a design and yosys' script for it; the folder in which it runs."""
     make_folder(directory)
     work = directory.resolve()
     write_text(work / "top.il", apply_memory_attributes(rtlil.convert(design, name="top")))
     synthesis = f"{part.synthesis} {part.multipliers[0]} -top top"
     script = (
         *("read_rtlil top.il", _delay_target(target_mhz), synthesis),
-        *(_TELL_CELLS, "write_json top.json"),
+        *(_TELL_CELLS, f"write_json {_NETLIST}"),
     )
     write_text(work / "top.ys", "\n".join(script) + "\n")
-    free_pins = {"ecp5": "--lpf-allow-unconstrained", "ice40": "--pcf-allow-unconstrained"}
-    program, *options = part.place_and_route
-    place = [program, *options, free_pins[program.removeprefix("nextpnr-")], *_place_options()]
-    place += ["--freq", f"{target_mhz:g}", "--timing-allow-fail", "--json", "top.json"]
-    return _run([["yosys", "top.ys"], place], work, part, on_progress)
+    return work
 
 
 def _delay_target(mhz: float) -> str:
@@ -187,8 +218,8 @@ def _prepare(design: Any, board: Board, directory: Path) -> tuple[list[list[str]
 
 def _run(
     commands: Sequence[Sequence[str]], work: Path, part: Part, on_progress: OnProgress
-) -> Placement:
-    """Run the steps of the flow in a folder; what the placed design takes of the part."""
+) -> None:
+    """Run the steps of the flow in a folder."""
     for command in commands:
         require_tool(command[0])
     for program, *arguments in commands:
@@ -211,7 +242,6 @@ def _run(
                 use_output_registers(netlist)
                 shorten_carry_chains(netlist)
                 write_text(work / _NETLIST, json.dumps(netlist))
-    return read_placement(work / _PLACEMENT, part)
 
 
 def _estimate(work: Path, part: Part) -> tuple[Usage, ...]:

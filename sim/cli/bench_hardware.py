@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.sim.cli.bench_arguments import add_zoo_arguments
 from spikeloom.sim.cli.console import Console
+from spikeloom.sim.cli.folding import SIZES, sizes_of
 
 if TYPE_CHECKING:
     from spikeloom.sim.benchmarks import DensityRow
@@ -18,7 +19,7 @@ SECTION = "Hardware"
 
 HEADER = (
     *("network", "case", "bits", "T", "accuracy, %", "inputs with events, %", "lanes"),
-    *("LUT4", "flip-flops", "block RAM", "multipliers", "Fmax, MHz", "LUT4, block RAM estimated"),
+    *(*SIZES, "Fmax, MHz", f"{', '.join(SIZES)} estimated"),
     *(
         "cycles to class",
         "estimated",
@@ -178,7 +179,7 @@ def _row(item: "Measured") -> tuple[object, ...]:
         " ".join(f"{core.lanes}/{core.fire_lanes}" for core in item.program.cores),
         *resources,
         f"{item.fmax_mhz:.1f}" if item.fmax_mhz else "",
-        f"{item.estimate.luts:,}, {item.estimate.blocks}",
+        ", ".join(sizes_of(item.estimate)),
         f"{cycles['cycles_to_class']:,.0f}",
         f"{item.estimate.cycles:,}",
         f"{cycles['cycles_pipelined']:,.0f}",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.sim.cli.console import Console
+from spikeloom.sim.cli.folding import SIZES, sizes_of
 
 if TYPE_CHECKING:
     from spikeloom.sim.large_networks import Needs, Placed
@@ -30,8 +31,8 @@ SLICES_HEADER = (
     *("numbers", "cycles per second"),
 )
 CORES_HEADER = (
-    *("network", "layer", "shape", "channels kept", "lanes", "LUT4", "flip-flops"),
-    *("block RAM", "multipliers", "Fmax, MHz"),
+    *("network", "layer", "shape", "channels kept", "lanes"),
+    *(*SIZES, *(f"{size} estimated" for size in SIZES), "Fmax, MHz"),
 )
 
 NOTES = (
@@ -43,8 +44,9 @@ NOTES = (
     "signal at every clock edge, without pauses, with random pauses on both sides and behind a "
     "slow receiver, on one random sample, with all weights; membranes and spikes equal the integer "
     "reference. On the part, layer by layer: all neurons and lanes, and so many channels of the "
-    "input as the block RAMs hold the weights of. At most 64 lanes per layer. An artificial layer "
-    "of the same shape, on as many lanes, computes each of its products once per image."
+    "input as the block RAMs hold the weights of; estimates are those of 'compile --target'. At "
+    "most 64 lanes per layer. An artificial layer of the same shape, on as many lanes, computes "
+    "each of its products once per image."
 )
 
 
@@ -131,6 +133,7 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
                 "channels": core.channels,
                 "fmax_mhz": core.fmax_mhz,
                 "resources": core.resources,
+                "estimate": core.estimate._asdict(),
             }
             for item, core in placed
         },
@@ -198,6 +201,7 @@ def _core_row(item: "Slice", placed: "Placed") -> tuple[object, ...]:
         *(item.network, core.name, shape_of(core), placed.channels),
         f"{core.lanes}/{core.fire_lanes}",
         *placed.resources.values(),
+        *sizes_of(placed.estimate),
         f"{placed.fmax_mhz:.1f}",
     )
 

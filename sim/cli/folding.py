@@ -9,12 +9,16 @@ from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.sim.cli.console import Console
 
 if TYPE_CHECKING:
+    from spikeloom.compiler.estimate import Size
     from spikeloom.compiler.folding import Folding
     from spikeloom.compiler.inputs import Spikes
     from spikeloom.compiler.ir import Network
     from spikeloom.compiler.program import Program
 
 RESOURCES = ("luts", "blocks", "multipliers")
+
+SIZES = ("LUT4", "flip-flops", "block RAM", "multipliers")
+"""What is counted of a part, as tables call it."""
 
 SHOWN_GAIN = 0.75
 """A folding is shown if it takes this share of the cycles of the one shown before it, or less."""
@@ -124,6 +128,12 @@ def add_target_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def sizes_of(item: "Folding | Size") -> tuple[str, ...]:
+    """What a folding or a core is estimated to take, in the order of `SIZES`."""
+    sizes = (item.luts, item.flip_flops, item.blocks, item.multipliers)
+    return tuple(f"{count:,.0f}" for count in sizes)
+
+
 @dataclass(frozen=True, eq=False)
 class Choice:
     """A folding that was chosen, and those that it was chosen from.
@@ -154,11 +164,11 @@ class Choice:
             shown.append(self.front[-1])
         console.table(
             f"foldings within {self.target}, estimated; the last one is taken",
-            ("lanes/fire lanes", "LUT4", "block RAM", "multipliers", "cycles per sample"),
+            ("lanes/fire lanes", *SIZES, "cycles per sample"),
             [
                 (
                     " ".join(f"{n}={p}/{item.fire_lanes[n]}" for n, p in item.lanes.items()),
-                    *(f"{count:,}" for count in (item.luts, item.blocks, item.multipliers)),
+                    *sizes_of(item),
                     f"{item.cycles:,}",
                 )
                 for item in shown
