@@ -135,9 +135,13 @@ def test_compile_for_a_target_chooses_the_lanes(
     program = Program.load(out / "small.program.safetensors")
     assert program.lanes == chosen["lanes"]
     assert {core.name: core.fire_lanes for core in program.cores} == chosen["fire_lanes"]
+    assert chosen["flip_flops"] > 0
     assert (out / "small.foldings.png").read_bytes()[1:4] == b"PNG"
     shown = " ".join(capsys.readouterr().out.split())
     assert "foldings within icebreaker, estimated; the last one is taken" in shown
+    for size in ("LUT4", "flip-flops", "block RAM", "multipliers"):
+        assert size in shown
+    assert f"{chosen['flip_flops']:,}" in shown
     assert f"counted on the cycle model: {result['folding']['cycles_counted']:,.0f}" in shown
 
     smaller = ("--target", "iCE40UP5K-SG48", "--budget", f"luts={chosen['luts'] - 1}")
