@@ -12,7 +12,12 @@ from spikeloom.compiler.convolution_core import ConvolutionCore
 from spikeloom.compiler.core_pipeline import has_scale_stage, product_bits, vector_places
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.estimate_memories import choice_luts, memory
-from spikeloom.compiler.estimate_registers import event_bits, joined_event_bits, number_bits
+from spikeloom.compiler.estimate_registers import (
+    event_bits,
+    joined_event_bits,
+    lane_factors,
+    number_bits,
+)
 from spikeloom.compiler.fixed import IntArray, Reset
 from spikeloom.compiler.sources import Source
 from spikeloom.compiler.taps import AxisFolding
@@ -25,7 +30,7 @@ QUEUE_CONTROL = 7
 ENGINE_CONTROL, COUNTER_BIT = 12, 1.2
 FIRE_CONTROL = 14
 ENCODER_CONTROL, SPIKE_SEARCH = 12, 6
-CONVOLUTION_CONTROL = 20
+CONVOLUTION_CONTROL = 8
 LUT_INPUTS = 4
 REGULAR = 0.65
 """Share of the look-up tables of a memory of any contents that a regular one takes."""
@@ -77,6 +82,9 @@ def engine_luts(core: Core) -> float:
     credits = vector_places(core).bit_length()
     counters = [number_bits(core.groups), number_bits(core.parts), number_bits(core.rows), credits]
     luts = ENGINE_CONTROL + COUNTER_BIT * sum(counters)
+    if core.has_run_time_weights:
+        # The address of what is read or of what is loaded.
+        luts += number_bits(core.weight_depth)
     luts += sum(adder(bits) for bits in counters[2:] if bits > SHORT_SUM)
     if isinstance(core, ConvolutionCore):
         luts += _tap_luts(core)
@@ -98,7 +106,9 @@ def _scale_luts(core: Core) -> float:
 
 def _tap_luts(core: ConvolutionCore) -> float:
     """The tables of taps, and the addresses of weights and of the fire scan."""
-    luts = 2.0 * CONVOLUTION_CONTROL
+    visits = [max(axis.most_visits for axis in axes) for axes in zip(*core.axes, strict=True)]
+    counters = core.row_word_bits + core.column_word_bits + number_bits(core.shape[2])
+    luts = CONVOLUTION_CONTROL + COUNTER_BIT * (counters + sum(map(number_bits, visits)))
     luts += 2 * adder(number_bits(core.weight_words))
     luts += adder(core.row_word_bits) + adder(core.column_word_bits)
     for axis, pitch in enumerate((core.row_pitch, core.groups)):
@@ -181,15 +191,15 @@ def fire_luts(core: Core) -> float:
         each += 2 * neuron.single_spike
     if core.constant:
         each += core.sum_bits
+    luts = FIRE_CONTROL + core.fire_lanes * each
     biased = neuron.decay if neuron.current_decay is None else neuron.current_decay
     for decay, kept in zip(core.decays, (neuron.state_bits, neuron.current_bits), strict=False):
-        largest = int(decay.multiplier.max())
-        if largest and kept < bits:
-            each += kept
-        if largest and (decay.shift or (decay is biased and neuron.bias.any())):
-            factor = largest.bit_length() if core.needs_multiplier else 1
-            each += adder(min(kept, bits) + factor)
-    return FIRE_CONTROL + core.fire_lanes * each
+        for factor in lane_factors(core, decay):
+            luts += kept if kept < bits else 0
+            if decay.shift or (decay is biased and neuron.bias.any()):
+                wider = factor.bit_length() if core.needs_multiplier else 1
+                luts += adder(min(kept, bits) + wider)
+    return luts
 
 
 def sender_luts(core: Core, budget: Budget) -> float:
@@ -206,5 +216,5 @@ def sender_luts(core: Core, budget: Budget) -> float:
     luts += ENCODER_CONTROL + SPIKE_SEARCH * core.fire_lanes
     luts += adder((core.groups * core.lanes_per_group).bit_length())
     if isinstance(core, ConvolutionCore):
-        luts += CONVOLUTION_CONTROL + adder(base)
+        luts += CONVOLUTION_CONTROL + COUNTER_BIT * (columns.width + rows.width) + adder(base)
     return luts

@@ -33,6 +33,9 @@ Access = Literal["at once", "next", "registered"]
 """When a memory gives a word: in the cycle in which it is asked, in the next one, or in the one
 behind that, with a register behind the memory."""
 STAGES: dict[Access, int] = {"at once": 0, "next": 1, "registered": 2}
+Ports = Literal["read", "shared", "free", "exact"]
+"""Of a memory: one that only reads; one that reads or writes; two, where what is read of a word in
+the cycle of its write does not matter; two, where it is the word before the write."""
 
 
 class Memory(NamedTuple):
@@ -58,23 +61,23 @@ def memory(
     width: int,
     budget: Budget,
     access: Access,
+    ports: Ports = "free",
     *,
-    fixed: bool = False,
     distinct: Callable[[], int] | None = None,
 ) -> Memory:
     """What a memory takes of so many words of so many bits.
 
     Parameters
     ----------
-    fixed : whether it is only read
-    distinct : counts, where it is only read, the bits of a word that are not the same in all words
-        and no copies of others; all bits by default
+    distinct : counts, of a memory that is only read, the bits of a word that are not the same in
+        all words and no copies of others; all bits by default
     """
+    fixed = ports == "read"
     found = [(_constants if fixed else _in_logic)(depth, width, access)]
     if budget.has_distributed and not fixed:
         found.append(_distributed(depth, width, access))
     if access != "at once":
-        found += _in_blocks(depth, width, budget, access, fixed)
+        found += _in_blocks(depth, width, budget, access, ports)
     # Of equal costs that of the look-up tables. The contents do not matter to what is chosen.
     number = min(range(len(found)), key=lambda index: found[index][0])
     if fixed and number == 0 and distinct is not None:
@@ -106,30 +109,38 @@ def _distributed(depth: int, width: int, access: Access) -> Costed:
 
 
 def _in_blocks(
-    depth: int, width: int, budget: Budget, access: Access, fixed: bool
+    depth: int, width: int, budget: Budget, access: Access, ports: Ports
 ) -> Iterator[Costed]:
     # Half as wide is twice as deep. The widest shape has one port to write and one to read.
     for half in reversed(range(budget.block_width.bit_length() - 1)):
         wide, deep = budget.block_width >> half, budget.block_depth << half
         ranks = -(-depth // deep)
         # Ranks share block RAMs; what is written to one of them begins with a byte.
-        byte = 1 if fixed else min(budget.block_byte, wide)
+        byte = 1 if ports == "read" else min(budget.block_byte, wide)
         blocks = -(-ranks * -(-width // byte) * byte // wide)
         choice = (ranks - 1) * width
         cost = budget.block_cost * blocks + CHOICE_COST * (choice + ranks * (ranks > 1))
         registers = (ranks - 1).bit_length()
         if access == "registered":
             # The register of a block RAM is behind its first port.
-            inside = budget.has_block_registers and fixed and half > 0 and ranks == 1
+            one_port = ports in ("read", "shared") and half > 0
+            inside = budget.has_block_registers and one_port and ranks == 1
             registers += 0 if inside else width
-        yield cost, Memory(blocks, choice_luts(ranks) * width, registers)
+        luts = choice_luts(ranks) * width
+        if ports == "exact":
+            # A block RAM does not say what a read gives in the cycle of a write: the write comes a
+            # cycle later, and who reads the word before that takes it from the side.
+            address = (depth - 1).bit_length()
+            registers += 2 * width + address + 2
+            luts += width + address
+        yield cost, Memory(blocks, luts, registers)
 
 
-def ranked(depth: int, width: int, budget: Budget, *, fixed: bool = False) -> list[Memory]:
+def ranked(depth: int, width: int, budget: Budget, ports: Ports = "free") -> list[Memory]:
     """A memory in ranks, as deep ones of convolutions and of states are made (rtl/ranks.py)."""
     full, rest = divmod(depth, RANK_DEPTH)
-    ranks = [memory(RANK_DEPTH, width, budget, "registered", fixed=fixed)] * full
-    ranks += [memory(rest, width, budget, "registered", fixed=fixed)] if rest else []
+    ranks = [memory(RANK_DEPTH, width, budget, "registered", ports)] * full
+    ranks += [memory(rest, width, budget, "registered", ports)] if rest else []
     number = 2 * (len(ranks) - 1).bit_length()
     return [*ranks, Memory(0, choice_luts(len(ranks)) * width, number)]
 
@@ -137,6 +148,7 @@ def ranked(depth: int, width: int, budget: Budget, *, fixed: bool = False) -> li
 def weight_memories(core: Core, budget: Budget) -> list[Memory]:
     """The memories of the weights."""
     fixed, depth = not core.has_run_time_weights, core.weight_depth
+    ports: Ports = "read" if fixed else "shared"
 
     def distinct() -> int:
         return distinct_bits(core.weight_table, core.weight_bits)
@@ -154,10 +166,10 @@ def weight_memories(core: Core, budget: Budget) -> list[Memory]:
     for lanes in [most] * full + [rest] * (rest > 0):
         width = lanes * core.weight_bits
         if ranks and depth > RANK_DEPTH:
-            found += ranked(depth, width, budget, fixed=fixed)
+            found += ranked(depth, width, budget, ports)
         else:
             whole = distinct if lanes == core.lanes else None
-            found.append(memory(depth, width, budget, "registered", fixed=fixed, distinct=whole))
+            found.append(memory(depth, width, budget, "registered", ports, distinct=whole))
     return found
 
 
@@ -167,7 +179,7 @@ def sum_memories(core: Core, budget: Budget) -> list[Memory]:
         return []
     width = core.lanes_per_group * core.sum_bits
     if not isinstance(core, ConvolutionCore):
-        return [memory(core.bank_depth, width, budget, "next")]
+        return [memory(core.bank_depth, width, budget, "next", "exact")]
     if core.has_deep_banks:
         return ranked(core.bank_depth, width, budget) * core.banks
     return [memory(core.bank_depth, width, budget, "at once")] * core.banks
@@ -224,7 +236,7 @@ def _table(table: ParameterTable, budget: Budget) -> Memory:
         def distinct() -> int:
             return distinct_bits(table.rows, table.bits)
 
-        return memory(depth, width, budget, "next", fixed=True, distinct=distinct)
+        return memory(depth, width, budget, "next", "read", distinct=distinct)
     if table.repeats in (Repeats.NUMBER, Repeats.ROW):
         return Memory(0, width, 2 * width)
     return memory((1 << (depth - 1).bit_length()) + depth, width, budget, "next")

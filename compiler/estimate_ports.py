@@ -27,11 +27,15 @@ STARTS, READOUT_STATES = 16, 6
 PIXEL_PLACES = 16
 # Measured: control of the input and of the readout.
 INPUT_CONTROL, READOUT_CONTROL = 25, 50
+# Measured: the port by which weights are loaded, and the loader with its checksum.
+WEIGHT_LOADER = Memory(0, 500, 95)
 
 
 def ports(network: Network, budget: Budget) -> Memory:
     """Input, readout and encoder."""
     parts = [_input(network), *_readout(network, budget), *_stopwatch(budget)]
+    if network.has_run_time_weights:
+        parts.append(WEIGHT_LOADER)
     if network.on_chip is not None:
         parts += _pixels(network, budget)
     return total(parts)
@@ -120,5 +124,5 @@ def _pixels(network: Network, budget: Budget) -> list[Memory]:
         luts += lanes * (REGISTER_BITS + BYTE + adder(BYTE))
     else:
         luts += lanes * encoder.code_bits / 2
-        stores.append(memory(1 << BYTE, encoder.code_bits, budget, "at once", fixed=True))
+        stores.append(memory(1 << BYTE, encoder.code_bits, budget, "at once", "read"))
     return [Memory(0, luts, registers), queue, *stores]

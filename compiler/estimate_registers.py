@@ -4,6 +4,8 @@ Registers that are part of a memory, or stand behind one, are counted there
 (compiler/estimate_memories.py).
 """
 
+import numpy as np
+
 from spikeloom.compiler.convolution_core import ConvolutionCore
 from spikeloom.compiler.core_pipeline import (
     has_scale_stage,
@@ -13,6 +15,7 @@ from spikeloom.compiler.core_pipeline import (
 )
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.estimate_memories import parameter_tables
+from spikeloom.compiler.fixed import Decay
 from spikeloom.compiler.parameters import Repeats
 from spikeloom.compiler.sources import Source
 
@@ -176,17 +179,25 @@ def fire_registers(core: Core) -> int:
         count += membranes
     widths = (neuron.state_bits, neuron.current_bits)
     for decay, saturated in zip(core.decays, widths, strict=False):
-        largest = int(decay.multiplier.max())
-        if largest:
-            count += membranes
+        factors = lane_factors(core, decay)
+        count += len(factors) * neuron.accumulator_bits
         if core.needs_multiplier:
             bits = min(saturated, neuron.accumulator_bits)
-            count += lanes * (2 * bits + largest.bit_length())
+            count += sum(2 * bits + factor.bit_length() for factor in factors)
     if neuron.single_spike and neuron.fire:
         count += 2 * lanes * (2 if core.needs_multiplier else 1)
     valid = 1
     sent = core.value_sent_bits or lanes
     return count + valid + sent + END_BITS
+
+
+def lane_factors(core: Core, decay: Decay) -> list[int]:
+    """Of each fire lane that keeps something, the largest factor that it multiplies its state by.
+
+    Lanes whose state decays at once keep nothing.
+    """
+    largest = core.multiplier_table(decay).rows.max(axis=0)
+    return [int(factor) for factor in np.resize(largest, core.fire_lanes) if factor]
 
 
 def sender_registers(core: Core) -> int:

@@ -51,12 +51,15 @@ class Case:
 
 
 CASES = (
+    Case("stbp-mnist-mlp128", "hidden1", None, None, (4162, 2506, 0, 57)),
     Case("stbp-mnist-mlp128", "output", None, 2, (446, 416, 0, 3)),
     Case("stbp-mnist-mlp128.4bit", "hidden1", 5, 1, (794, 309, 1, 26)),
     Case("stbp-mnist-mlp128.4bit", "output", 1, None, (235, 178, 1, 1)),
+    Case("stbp-mnist-256", "hidden1", None, None, (3738, 3264, 0, 29)),
     Case("stbp-mnist-256.4bit", "hidden1", 8, 1, (640, 285, 0, 9)),
     Case("stdbp-mnist-mlp400", "hidden1", 50, None, (8456, 2139, 0, 153)),
     Case("stdbp-mnist-mlp400", "output", None, None, (1512, 1320, 0, 3)),
+    Case("nmnist-mlp", "hidden1", 100, None, (21186, 3473, 8, 851)),
     Case("tssl-fashion-mlp", "hidden1", 40, None, (6409, 3749, 57, 158)),
     Case("tssl-fashion-mlp", "hidden2", 40, None, (4083, 2398, 17, 80)),
     Case("tssl-fashion-mlp", "output", None, None, (1709, 1767, 16, 3)),
@@ -64,6 +67,8 @@ CASES = (
     Case("stbp-mnist-cnn.4bit", "hidden1", 15, 4, (1621, 1257, 4, 13)),
     Case("stbp-mnist-cnn.4bit", "hidden1", 75, 15, (5289, 4182, 15, 24)),
     Case("stbp-mnist-cnn.4bit", "hidden2", 40, 4, (3893, 2901, 5, 24)),
+    Case("stbp-mnist-cnn", "hidden2", 80, 8, (11238, 3031, 9, 23)),
+    Case("stbp-mnist-cnn.4bit", "hidden3", 150, None, (12662, 3536, 8, 54)),
     Case("stbp-mnist-cnn.4bit", "hidden3", 20, 1, (2591, 849, 2, 45)),
     Case("stbp-mnist-cnn.4bit", "output", None, 1, (404, 364, 1, 2)),
 )
@@ -93,7 +98,6 @@ def test_sizes_come_near_the_measured_ones(case: Case) -> None:
     assert size.flip_flops == pytest.approx(flip_flops, rel=NEAR)
 
 
-# Layers that share no trained network: what their options bring.
 @dataclass(frozen=True)
 class Small:
     """A core of random weights, and its layer's options."""

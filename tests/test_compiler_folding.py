@@ -142,20 +142,47 @@ def test_estimated_cycles_come_near_those_of_the_cycle_model(density: float) -> 
         assert item.cycles == pytest.approx(counted, rel=0.15)
 
 
-# What yosys and nextpnr made of these, from docs/performance.md.
+# What yosys and nextpnr's packing made of these, for 150 MHz: look-up tables, flip-flops,
+# multipliers and block RAMs.
 @pytest.mark.parametrize(
-    ("name", "bits", "lanes", "fire_lanes", "luts", "blocks"),
+    ("name", "bits", "lanes", "fire_lanes", "measured"),
     [
-        ("stbp-mnist-mlp128", 8, {}, {"output": 2}, 5_535, 60),
-        ("stbp-mnist-mlp128.4bit", 4, {"hidden1": 5, "output": 1}, {"hidden1": 1}, 1_521, 27),
-        ("stbp-mnist-256.4bit", 4, {"hidden1": 8, "output": 1}, {"hidden1": 1}, 1_332, 10),
+        ("stbp-mnist-mlp128", 8, {}, {"output": 2}, (4_941, 3_109, 0, 60)),
+        (
+            "stbp-mnist-mlp128.4bit",
+            4,
+            {"hidden1": 5, "output": 1},
+            {"hidden1": 1},
+            (1_481, 674, 2, 27),
+        ),
+        (
+            "stbp-mnist-256.4bit",
+            4,
+            {"hidden1": 8, "output": 1},
+            {"hidden1": 1},
+            (1_223, 657, 1, 10),
+        ),
+        ("stdbp-mnist-mlp400", 8, {"hidden1": 50}, {}, (10_195, 3_668, 0, 156)),
+        (
+            "stbp-mnist-cnn.4bit",
+            4,
+            {"hidden1": 15, "hidden2": 40, "hidden3": 20},
+            {"hidden1": 4, "hidden2": 4, "hidden3": 1, "output": 1},
+            (8_772, 5_555, 12, 84),
+        ),
     ],
 )
 def test_estimated_sizes_come_near_the_synthesised_ones(
-    name: str, bits: int, lanes: dict[str, int], fire_lanes: dict[str, int], luts: int, blocks: int
+    name: str,
+    bits: int,
+    lanes: dict[str, int],
+    fire_lanes: dict[str, int],
+    measured: tuple[int, int, int, int],
 ) -> None:
     model = load_model(Path(cards.folder()) / f"{name}.onnx")
     network = lower(import_network(model, "network", Precision(weight_bits=bits)))
     got = folding.estimate(network, lanes, fire_lanes, LFE5U_85F.budget)
-    assert got.blocks == blocks
+    luts, flip_flops, multipliers, blocks = measured
+    assert (got.multipliers, got.blocks) == (multipliers, blocks)
     assert got.luts == pytest.approx(luts, rel=0.15)
+    assert got.flip_flops == pytest.approx(flip_flops, rel=0.15)
