@@ -4,6 +4,7 @@ import inspect
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,14 +16,14 @@ class Mutation:
 
     Attributes
     ----------
-    block : the class
-    method : of it
+    block : the class, or a module
+    method : of it, or the function
     line : text that stands there exactly once
     fault : what takes its place
     """
 
     name: str
-    block: type
+    block: type | ModuleType
     method: str
     line: str
     fault: str

@@ -3,11 +3,13 @@
 
 import pytest
 
+from planted import Mutation
 from planted_faults import Fault, first_difference, parse
 from small_programs import small_maps
 from spikeloom.compiler.geometry import Convolution
 from spikeloom.compiler.ir import Events
 from spikeloom.compiler.program import Program
+from spikeloom.rtl import fire, parameters
 from spikeloom.rtl.banks import BankArray
 from spikeloom.rtl.convolution import AxisTable, ConvolutionEngine
 from spikeloom.rtl.encoder import SpikeEncoder
@@ -164,11 +166,6 @@ a word is written where the next one is read [groups] => lanes.write_data
 - Write(enable, words[2], data)
 + Write(enable, words[1], data)
 
-the parameters of another channel [banks] => fire.sent
-@ FireUnit._table
-- operation.group * core.parts + operation.part
-+ operation.group * core.parts
-
 events are numbered along the columns alone [banks] => encoder.base
 @ SpikeEncoder._count
 - self.column == core.addresses_out.fields[1].count - 1
@@ -218,3 +215,14 @@ def test_fault_in_a_block_is_caught(fault: Fault, monkeypatch: pytest.MonkeyPatc
     difference = first_difference(program, program, fault.malformed)
     assert difference is not None
     assert difference.signal in fault.signals, difference
+
+
+def test_parameters_of_another_channel_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "operation.group * core.parts + operation.part"
+    function = "parameter_lanes"
+    mutation = Mutation(function, parameters, function, line, "operation.group * core.parts")
+    mutation.plant(monkeypatch)
+    monkeypatch.setattr(fire, function, parameters.parameter_lanes)
+    difference = first_difference(PROGRAMS["banks"], PROGRAMS["banks"])
+    assert difference is not None
+    assert difference.signal == "fire.sent", difference
