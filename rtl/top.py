@@ -218,6 +218,14 @@ class AcceleratorModel:
             self.control.load(self.layers)
         self._settle()
 
+    def with_own_weights(self) -> "AcceleratorModel":
+        """This model with the program's weights in use, as if they had been loaded before."""
+        if self.control is not None:
+            self.control.loader.take_own()
+            self.control.load(self.layers)
+            self._settle()
+        return self
+
     def _settle(self) -> None:
         """Let what the input does next settle, after a clock edge; it is asked several times."""
         stop, decided = self.readout.stop, self.readout.windows_done

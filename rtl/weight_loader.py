@@ -299,6 +299,11 @@ class WeightLoaderModel:
         """Whether no sample may begin."""
         return not self.present or self.stage == CHANGE
 
+    def take_own(self) -> None:
+        """Have what the cores were compiled with in use, as if it had been loaded before."""
+        self.present = True
+        self.held = [Loaded(core.weight_table, core.thresholds, core.biases) for core in self.cores]
+
     @property
     def memory(self) -> LoadedMemory:
         """The memory that the next word of the contents belongs to."""

@@ -72,7 +72,7 @@ def measure(program: Program, spikes: Spikes) -> Cycles:
     SpikeloomError
         If the spikes do not fit the network.
     """
-    model = Accelerator(program).model()
+    model = Accelerator(program).model().with_own_weights()
     alone = []
     for index in range(spikes.shape[1]):
         _wait_until_idle(model)
@@ -99,7 +99,7 @@ def pipelined_cycles(program: Program, spikes: Spikes) -> IntArray:
     """
     assert spikes.shape[1], "there is no cycle to count without a sample"
     stream = np.concatenate([spikes[:, -1:], spikes], axis=1)
-    model = Accelerator(program).model()
+    model = Accelerator(program).model().with_own_weights()
     _wait_until_idle(model)
     words = input_words(program.network, stream)
     results = _result_cycles(model, words, samples=stream.shape[1])

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from amaranth.sim import Simulator
+from run_time_networks import with_run_time_weights
 
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.inputs import Spikes
@@ -15,6 +16,7 @@ from spikeloom.compiler.ir import Readout
 from spikeloom.compiler.onnx_import import examine
 from spikeloom.compiler.passes import lower
 from spikeloom.compiler.program import Program
+from spikeloom.compiler.weight_storage import WeightStorage
 from spikeloom.rtl.top import Accelerator
 from spikeloom.sim.latency import lower_bound, measure, pipelined_cycles
 from spikeloom.sim.stimulus import input_words
@@ -131,3 +133,13 @@ def test_sample_that_stops_early_leaves_no_words_to_the_next_one(program: Progra
     whole = measure(Program(replace(network, readout=Readout("out")), program.lanes), spikes)
     assert (cycles.to_class < whole.to_class).all()
     assert (cycles.bound * network.steps == whole.bound).all()
+
+
+@pytest.mark.parametrize("weights", ["reloadable", "loaded"])
+def test_weights_that_are_loaded_take_no_more_cycles(
+    weights: WeightStorage, program: Program, spikes: Spikes
+) -> None:
+    loaded = replace(program, network=with_run_time_weights(program.network, weights))
+    expected, got = measure(program, spikes), measure(loaded, spikes)
+    assert np.array_equal(got.to_class, expected.to_class)
+    assert np.array_equal(got.pipelined, expected.pipelined)
