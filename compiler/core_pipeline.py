@@ -1,7 +1,6 @@
 """The pipeline of a core: stages, widths and places, from which gates and estimates are made."""
 
 from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, Core
-from spikeloom.compiler.fixed import Decay, signed_bits, signed_range
 
 # As many as keep scans going while a vector travels from the engine to its place and the credit for
 # it back, and as many as a distributed memory holds.
@@ -44,17 +43,6 @@ def scan_pause(core: Core) -> int:
     write; between the two visits lie the other rows.
     """
     return max(0, write_latency(core) + 2 - core.rows)
-
-
-def state_bits(core: Core, decay: Decay, biased: bool) -> int:
-    """Width of what is stored of a state: decayed, and with the bias added to one of them."""
-    neuron = core.neuron
-    saturated = neuron.state_bits if decay is neuron.decay else neuron.current_bits
-    low, high = (decay(end + 0 * decay.multiplier) for end in signed_range(saturated))
-    if biased:
-        smallest, largest = core.biases_taken
-        low, high = low + smallest, high + largest
-    return max(2, signed_bits(int(low.min()), int(high.max())))
 
 
 def has_deep_states(core: Core) -> bool:

@@ -11,10 +11,9 @@ from spikeloom.compiler.addresses import Addresses
 from spikeloom.compiler.convolution_core import ConvolutionCore
 from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, HALF_WORD, RANK_DEPTH, Core
 from spikeloom.compiler.estimate_luts import core_luts, distributed
-from spikeloom.compiler.estimate_registers import REGISTERS_OF_PORTS, core_registers
+from spikeloom.compiler.estimate_registers import REGISTERS_OF_PORTS, core_registers, event_bits
 from spikeloom.compiler.ir import Network
 from spikeloom.compiler.on_chip import pixel_lanes, pixel_rows
-from spikeloom.compiler.sources import Source
 
 # Of the ports and the readout, whatever the network.
 LUTS_OF_PORTS = 420
@@ -161,7 +160,7 @@ def _memories(core: Core, budget: Budget) -> list[_Memory]:
             core.banks
         )
     memories += [
-        _memory(source.waiting, _event_bits(source), budget)
+        _memory(source.waiting, event_bits(source), budget)
         for source in core.sources
         if source.waiting
     ]
@@ -190,11 +189,6 @@ def _ranks(depth: int, width: int, budget: Budget) -> list[_Memory]:
     ranks += [_memory(rest, width, budget)] if rest else []
     choice = _Memory(0, LUTS_PER_RANK * width * (len(ranks) - 1))
     return [*ranks, choice]
-
-
-def _event_bits(source: Source) -> int:
-    """Of an event with its two flags."""
-    return max(1, (source.addresses.count - 1).bit_length()) + source.value_bits + 2
 
 
 def _memory(depth: int, width: int, budget: Budget) -> _Memory:

@@ -13,6 +13,7 @@ from spikeloom.compiler.cores import Core
 from spikeloom.compiler.estimate_registers import (
     LARGEST_LOGIC_TABLE,
     count_bits,
+    event_bits,
     parameter_tables,
     target_bits,
 )
@@ -144,8 +145,7 @@ def _engine(core: Core) -> float:
     # Where events of several sources meet, each has two places, and there are two for all.
     several = 2 if len(core.sources) > 1 else 1
     for source in core.sources:
-        event = max(1, count_bits(source.addresses.count)) + source.value_bits + 2
-        luts += several * LUTS_PER_EVENT_BIT * event
+        luts += several * LUTS_PER_EVENT_BIT * event_bits(source)
     if has_scale_stage(core) and (core.value_bits or core.largest_shift):
         luts += core.lanes * product_bits(core)
     return luts

@@ -40,9 +40,14 @@ def count_bits(values: int) -> int:
     return max(0, values - 1).bit_length()
 
 
+def event_bits(source: Source) -> int:
+    """Of an event with its two flags."""
+    return max(1, count_bits(source.addresses.count)) + source.value_bits + 2
+
+
 def _queue(source: Source, core: Core) -> int:
     """Of the events of a source: two places, three behind a memory, more where several meet."""
-    event = max(1, count_bits(source.addresses.count)) + source.value_bits + 2
+    event = event_bits(source)
     places = 2 * event + 2
     if source.waiting:
         places = 3 * event + 3 + 3 * count_bits(source.waiting)

@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """The ports of the emitted Verilog under cocotbext-axi's source and sink."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from networks import LayerOptions, random_network, random_spikes
 from spikeloom.compiler import reference
 from spikeloom.compiler.exchange import weight_image
 from spikeloom.compiler.fixed import Reset
+from spikeloom.compiler.inputs import Spikes
 from spikeloom.compiler.program import Program
 from spikeloom.rtl.emit import to_verilog
 from spikeloom.rtl.result import Packet
@@ -30,6 +32,10 @@ PAUSES = (
 )
 
 
+# The bench is a module of the tests.
+BENCHES = str(Path(__file__).parent)
+
+
 @pytest.fixture(scope="module")
 def program() -> Program:
     options = LayerOptions(Reset.SUBTRACT, "general", state_bits=10)
@@ -41,21 +47,9 @@ def program() -> Program:
 def test_results_and_handshakes_hold_under_an_independent_bus_model(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The bench is a module of the tests.
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=":")
-    bench = Bench("axi_bench")
     spikes = random_spikes(program.network, 8, 0.4)
-    verilog = tmp_path / "accelerator.v"
-    verilog.write_text(to_verilog(program))
-    program.save(tmp_path / "program.safetensors")
-    np.save(tmp_path / "spikes.npy", spikes)
-    configuration = {
-        "program": str(tmp_path / "program.safetensors"),
-        "spikes": str(tmp_path / "spikes.npy"),
-        "pauses": [pauses.as_dict() for pauses in PAUSES],
-    }
-    build_model("verilator", Accelerator(program), verilog, tmp_path, bench=bench)
-    outcomes = run_bench("verilator", tmp_path, configuration, bench=bench)
+    monkeypatch.setenv("PYTHONPATH", BENCHES, prepend=":")
+    outcomes = _drive(program, spikes, tmp_path, PAUSES)
 
     expected = reference.run(program.network, spikes)
     assert len(outcomes) == len(PAUSES)
@@ -79,24 +73,12 @@ def test_results_and_handshakes_hold_under_an_independent_bus_model(
 def test_weights_are_loaded_by_an_independent_bus_model(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=":")
-    bench = Bench("axi_bench")
+    monkeypatch.setenv("PYTHONPATH", BENCHES, prepend=":")
     chip = replace(program, network=with_run_time_weights(program.network, "loaded"))
     other = with_other_weights(chip.network, 3)
     image = weight_image(chip, replace(chip, network=other))
     spikes = random_spikes(other, 4, 0.4)
-    verilog = tmp_path / "accelerator.v"
-    verilog.write_text(to_verilog(chip))
-    chip.save(tmp_path / "program.safetensors")
-    np.save(tmp_path / "spikes.npy", spikes)
-    configuration = {
-        "program": str(tmp_path / "program.safetensors"),
-        "spikes": str(tmp_path / "spikes.npy"),
-        "pauses": [pauses.as_dict() for pauses in PAUSES[:2]],
-        "image": image.tolist(),
-    }
-    build_model("verilator", Accelerator(chip), verilog, tmp_path, bench=bench)
-    outcomes = run_bench("verilator", tmp_path, configuration, bench=bench)
+    outcomes = _drive(chip, spikes, tmp_path, PAUSES[:2], image=image.tolist())
 
     expected = reference.run(other, spikes)
     assert len(outcomes) == 2
@@ -107,6 +89,25 @@ def test_weights_are_loaded_by_an_independent_bus_model(
         for monitor in outcome["monitors"].values():
             assert monitor["transfers"] > 0
             assert monitor["violations"] == []
+
+
+def _drive(
+    program: Program, spikes: Spikes, folder: Path, pauses: Sequence[Pauses], **more: Any
+) -> list[dict[str, Any]]:
+    """What the bench of the bus model saw in each run; `more` is for its configuration."""
+    bench = Bench("axi_bench")
+    verilog = folder / "accelerator.v"
+    verilog.write_text(to_verilog(program))
+    program.save(folder / "program.safetensors")
+    np.save(folder / "spikes.npy", spikes)
+    configuration = {
+        "program": str(folder / "program.safetensors"),
+        "spikes": str(folder / "spikes.npy"),
+        "pauses": [pause.as_dict() for pause in pauses],
+        **more,
+    }
+    build_model("verilator", Accelerator(program), verilog, folder, bench=bench)
+    return run_bench("verilator", folder, configuration, bench=bench)
 
 
 def _stalls(outcome: dict[str, Any], stream: str) -> int:
