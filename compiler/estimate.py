@@ -1,59 +1,28 @@
 """What a core is estimated to take of a part, before synthesis.
 
-Look-up tables are estimated from what their parts take, registers, block RAMs and multipliers are
-counted.
+Block RAMs, multipliers and flip-flops are counted from what the gates have, look-up tables are
+estimated (compiler/estimate_luts.py).
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from spikeloom.compiler.addresses import Addresses
+from spikeloom.compiler.budget import Budget
 from spikeloom.compiler.convolution_core import ConvolutionCore
-from spikeloom.compiler.cores import DISTRIBUTED_DEPTH, HALF_WORD, RANK_DEPTH, Core
-from spikeloom.compiler.estimate_luts import core_luts, distributed
-from spikeloom.compiler.estimate_registers import REGISTERS_OF_PORTS, core_registers, event_bits
+from spikeloom.compiler.cores import Core
+from spikeloom.compiler.estimate_luts import core_luts
+from spikeloom.compiler.estimate_memories import (
+    parameter_memories,
+    queue_memory,
+    state_memories,
+    sum_memories,
+    total,
+    weight_memories,
+)
+from spikeloom.compiler.estimate_ports import ports
+from spikeloom.compiler.estimate_registers import core_registers, event_bits, number_bits
+from spikeloom.compiler.fixed import Decay
 from spikeloom.compiler.ir import Network
-from spikeloom.compiler.on_chip import pixel_lanes, pixel_rows
-
-# Of the ports and the readout, whatever the network.
-LUTS_OF_PORTS = 420
-# Of the control port and the weight loader, most of them for the checksum of a word.
-LUTS_OF_CONTROL, REGISTERS_OF_CONTROL = 580, 140
-# What the ends of the choice between block RAMs take per bit.
-LUTS_PER_RANK = 0.75
-# Of an encoder on the chip: its counters, and a comparison, for random spikes a shift register too.
-LUTS_OF_ENCODER = 200
-LUTS_PER_PIXEL_BIT = 4.0
-# Two tables of 16 words and a choice.
-LUTS_PER_ROM_BIT = 2.0
-# What synthesis weighs 16 words of 4 bits in look-up tables against a block RAM with; the choice
-# between several of them counts one per bit.
-COST_OF_PIECE, COST_OF_BLOCK = 4, 128
-# Width and depth of an SPRAM.
-LARGE_BLOCK = 16, 16_384
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What a design may take.
-
-    Attributes
-    ----------
-    luts : look-up tables
-    multipliers : DSP blocks
-    blocks : block RAMs
-    block_width, block_depth : shape of a block RAM at its widest
-    has_distributed : whether memories can be made of look-up tables
-    large_blocks : memories of `LARGE_BLOCK` bits without contents at the start, such as SPRAM
-    """
-
-    luts: int
-    multipliers: int
-    blocks: int
-    block_width: int
-    block_depth: int
-    has_distributed: bool = False
-    large_blocks: int = 0
+from spikeloom.compiler.parameters import Repeats
 
 
 class Size(NamedTuple):
@@ -66,154 +35,81 @@ class Size(NamedTuple):
     large_blocks: float = 0
 
 
-class _Memory(NamedTuple):
-    """What a memory takes.
-
-    Attributes
-    ----------
-    registered : whether the register behind it is the one that block RAM has itself: it is not used
-        behind a choice between several
-    """
-
-    blocks: int
-    luts: float
-    registered: bool = False
-
-
 def ports_size(network: Network, budget: Budget) -> Size:
     """What stands beside the cores: the ports, the readout, and an encoder on the chip."""
-    ports, registers = LUTS_OF_PORTS, REGISTERS_OF_PORTS
-    if network.has_run_time_weights:
-        ports, registers = ports + LUTS_OF_CONTROL, registers + REGISTERS_OF_CONTROL
-    encoder = network.on_chip
-    if encoder is None:
-        return Size(ports, registers, 0, 0)
-    addresses = Addresses(network.input.shape)
-    lanes = pixel_lanes(addresses)
-    # One is filled while the other is scanned.
-    memories = [_memory(pixel_rows(addresses), lanes * encoder.code_bits, budget)] * 2
-    luts = ports + LUTS_OF_ENCODER + LUTS_PER_PIXEL_BIT * lanes * encoder.code_bits
-    luts += sum(item.luts for item in memories)
-    registers += 90 + 2 * lanes * encoder.code_bits
-    return Size(luts, registers, 0, sum(item.blocks for item in memories))
+    found = ports(network, budget)
+    return Size(found.luts, found.registers, 0, found.blocks)
 
 
 def core_size(core: Core, budget: Budget) -> Size:
-    """What a core takes of a part whose block RAMs are shaped as those of the budget."""
-    memories = _memories(core, budget)
-    blocks = sum(memory.blocks for memory in memories)
+    """What a core takes of a part that is made as the budget says."""
+    memories = total(
+        [
+            *weight_memories(core, budget),
+            *sum_memories(core, budget),
+            *state_memories(core, budget),
+            *parameter_memories(core, budget),
+            *(
+                memory
+                for source in core.sources
+                for memory in queue_memory(source, event_bits(source), budget)
+            ),
+        ]
+    )
+    return Size(
+        core_luts(core, budget) + memories.luts,
+        core_registers(core) + memories.registers,
+        core_multipliers(core, budget),
+        memories.blocks,
+        memories.large_blocks,
+    )
 
-    def memory(depth: int, width: int) -> float:
-        return distributed(depth, width) if _is_distributed(depth, width, budget) else 0.0
 
-    luts = core_luts(core, memory) + sum(memory.luts for memory in memories)
-    registers = core_registers(core)
-    if not memories[0].registered:
-        registers += core.lanes * core.weight_bits
-    large = _large_blocks(core, budget)
-    return Size(luts, registers, _core_multipliers(core), blocks, large)
+def core_multipliers(core: Core, budget: Budget) -> int:
+    """Of the decays, of the weights where an event is more than a sign, and of their addresses."""
+    products = core.lanes if core.has_products else 0
+    if core.needs_multiplier:
+        widths = (core.neuron.state_bits, core.neuron.current_bits)
+        for decay, bits in zip(core.decays, widths, strict=False):
+            each = _parts(min(bits, core.neuron.accumulator_bits), budget)
+            products += each * _multiplied_lanes(core, decay)
+    return products + _address_multipliers(core) + _table_multipliers(core)
 
 
-def _large_blocks(core: Core, budget: Budget) -> int:
-    """Memories of SPRAM for weights that are loaded, if there are so many that they lie there."""
-    if not budget.large_blocks or core.weights != "loaded":
+def _parts(bits: int, budget: Budget) -> int:
+    """DSP blocks of a product: what is wider than one by a bit is still made of one."""
+    return -(-(bits - 2) // (budget.multiplier_width - 1))
+
+
+def _multiplied_lanes(core: Core, decay: Decay) -> int:
+    """Fire lanes that multiply by more than a constant power of two."""
+    rows = core.multiplier_table(decay).rows
+    if len(rows) > 1:
+        return core.fire_lanes
+    factors = [int(factor) for factor in rows[0]]
+    return sum(map(_is_product, factors)) * (core.fire_lanes // len(factors))
+
+
+def _is_product(factor: int) -> bool:
+    return bool(factor & (factor - 1))
+
+
+def _address_multipliers(core: Core) -> int:
+    """One where an event's address is multiplied to find its words of weights."""
+    if not isinstance(core, ConvolutionCore):
+        return int(_is_product(core.groups) and number_bits(core.inputs) > 1)
+    words = set(core.words_per_channel)
+    varies = len(words) > 1 or any(map(_is_product, words))
+    return int(varies and core.fields_joined[0].width > 1)
+
+
+def _table_multipliers(core: Core) -> int:
+    """One per stage in which a row of a table is found by its group and part."""
+    if number_bits(core.groups) < 2 or not _is_product(core.parts):
         return 0
-    width, depth = LARGE_BLOCK
-    if core.weight_memory_bits <= width * depth // 4:
-        return 0
-    columns = -(-core.lanes * core.weight_bits // width)
-    return columns * -(-core.weight_depth // depth)
-
-
-def _core_multipliers(core: Core) -> int:
-    """Of the decays, of the weights where an event is more than a sign, and of an address."""
-    products = sum(core.fire_lanes for decay in core.decays if core.is_product(decay))
-    return products + (core.lanes if core.has_products else 0) + _multiplies_address(core)
-
-
-def _multiplies_address(core: Core) -> bool:
-    """Whether an address of two bits or more is multiplied by a number that is no power of two."""
-    if isinstance(core, ConvolutionCore):
-        factor, addresses = max(core.words_per_channel), core.sources[0].maps[0]
-    else:
-        factor, addresses = core.groups, core.inputs
-    return factor & (factor - 1) != 0 and addresses > 2
-
-
-def _memories(core: Core, budget: Budget) -> list[_Memory]:
-    """Of weights, of sums of more than one group, of states of more than one row, of events.
-
-    What is made of look-up tables is counted in compiler/estimate_luts.py.
-    """
-    width = core.lanes * core.weight_bits // core.weight_memories
-    memories = [_block_memory(core.weight_depth, width, budget)] * core.weight_memories
-    if _large_blocks(core, budget):
-        memories = [_Memory(0, 0.0)]
-    if isinstance(core, ConvolutionCore):
-        memories = _ranks(core.weight_depth, width, budget)
-        if core.weight_depth <= DISTRIBUTED_DEPTH:
-            memories = [_Memory(0, LUTS_PER_ROM_BIT * width)]
-    if core.bank_depth > 1:
-        width = core.lanes_per_group * core.sum_bits
-        bank = [_memory(core.bank_depth, width, budget)]
-        memories += (_ranks(core.bank_depth, width, budget) if core.has_deep_banks else bank) * (
-            core.banks
-        )
-    memories += [
-        _memory(source.waiting, event_bits(source), budget)
-        for source in core.sources
-        if source.waiting
-    ]
-    if core.has_biases_beside_states:
-        memories.append(_block_memory(core.rows, 2 * HALF_WORD, budget))
-        kept = _kept_bits(core)[1:]
-    else:
-        kept = _kept_bits(core)
-    if core.rows > 1:
-        for bits in filter(None, kept):
-            memories += _ranks(core.rows, core.fire_lanes * bits, budget)
-    return memories
-
-
-def _kept_bits(core: Core) -> tuple[int, ...]:
-    """Of what the fire unit keeps of a neuron: states, spent spikes, sums of constant input."""
-    neuron = core.neuron
-    spent = int(neuron.single_spike and neuron.fire)
-    return neuron.state_bits, neuron.current_bits, spent, core.sum_bits if core.constant else 0
-
-
-def _ranks(depth: int, width: int, budget: Budget) -> list[_Memory]:
-    """A memory in ranks, as deep ones of convolutions and of states are made (rtl/ranks.py)."""
-    full, rest = divmod(depth, RANK_DEPTH)
-    ranks = [_block_memory(RANK_DEPTH, width, budget)] * full
-    ranks += [_memory(rest, width, budget)] if rest else []
-    choice = _Memory(0, LUTS_PER_RANK * width * (len(ranks) - 1))
-    return [*ranks, choice]
-
-
-def _memory(depth: int, width: int, budget: Budget) -> _Memory:
-    if _is_distributed(depth, width, budget):
-        return _Memory(0, 0.0)
-    return _block_memory(depth, width, budget)
-
-
-def _is_distributed(depth: int, width: int, budget: Budget) -> bool:
-    """Whether synthesis makes a memory that is written of look-up tables: if that is cheaper."""
-    if not budget.has_distributed:
-        return False
-    ranks = -(-depth // 16)
-    cost = COST_OF_PIECE * ranks * -(-width // 4) + width * (ranks - 1)
-    return cost < COST_OF_BLOCK * _block_memory(depth, width, budget).blocks
-
-
-def _block_memory(depth: int, width: int, budget: Budget) -> _Memory:
-    """In the shape that takes fewest block RAMs; of several that with least choice between them."""
-    found = []
-    # Half as wide is twice as deep.
-    for half in range(budget.block_width.bit_length() - 1):
-        wide, deep = budget.block_width >> half, budget.block_depth << half
-        ranks = -(-depth // deep)
-        choices = width * (ranks - 1) * LUTS_PER_RANK
-        registered = ranks == 1
-        found.append(_Memory(-(-width // wide) * ranks, choices, registered))
-    return min(found, key=lambda memory: (memory.blocks, memory.luts))
+    stages = [[core.bias_table]]
+    if core.neuron.fire:
+        stages.append([core.threshold_table])
+    if core.needs_multiplier:
+        stages.append([core.multiplier_table(decay) for decay in core.decays])
+    return sum(any(table.repeats is Repeats.ROWS for table in stage) for stage in stages)

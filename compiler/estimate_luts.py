@@ -1,151 +1,236 @@
-"""How many look-up tables a core takes on an ECP5: block by block, from what is wired there.
+"""The look-up tables of a core, estimated block by block from what the gates do (rtl/).
 
-The constants are what synthesis makes of an adder, a choice, a memory of look-up tables; they were
-read from synthesised cores (docs/architecture.md, "Estimates"). `spikeloom bench hardware` shows
-what they come to beside what place and route says.
+Adders are carry chains, which take a look-up table per bit. What is chosen, masked, passed on or
+saturated takes one per bit as well. What controls a block was measured on synthesised cores, and
+counts little where there are many lanes. Memories are counted in compiler/estimate_memories.py.
 """
 
-from collections.abc import Callable
+import numpy as np
 
+from spikeloom.compiler.budget import Budget
 from spikeloom.compiler.convolution_core import ConvolutionCore
 from spikeloom.compiler.core_pipeline import has_scale_stage, product_bits, vector_places
 from spikeloom.compiler.cores import Core
+from spikeloom.compiler.estimate_memories import choice_luts, memory
 from spikeloom.compiler.estimate_registers import (
-    LARGEST_LOGIC_TABLE,
-    count_bits,
+    HEAD_PLACES,
     event_bits,
-    parameter_tables,
-    target_bits,
+    joined_event_bits,
+    lane_factors,
+    number_bits,
 )
-from spikeloom.compiler.fixed import Reset
+from spikeloom.compiler.fixed import IntArray, Reset
+from spikeloom.compiler.sources import Source
+from spikeloom.compiler.taps import AxisFolding
 
-# A chain begins without a carry: one more look-up table, or one more place.
-LUTS_PER_CHAIN = 1
-# A choice between n is about so many times n for each bit.
-LUTS_PER_CHOICE = 0.7
-# 16 words of 4 bits: four look-up tables, and two that take the data to be written.
-LUTS_PER_MEMORY = 6.0
-# Queues of events, counters and conditions of a core, whatever their width, and per bit.
-LUTS_PER_CORE = 25
-LUTS_PER_COUNTER_BIT = 2.0
-LUTS_PER_EVENT_BIT = 2.5
-# A spike on its way through a word of spikes.
-LUTS_PER_SPIKE = 6.0
-# Tables of taps, and the decoding of what they say into words and banks.
-LUTS_PER_CONVOLUTION = 150
-LUTS_PER_TARGET_BIT = 4.0
-
-Memory = Callable[[int, int], float]
+# Sums of so few bits are no carry chain.
+SHORT_SUM = 4
+# Measured: control of a queue, of the engine and per bit of its counters, of the fire unit, of the
+# encoder and per spike of a row for the search of the lowest one, and of a convolution's counters.
+QUEUE_CONTROL = 7
+ENGINE_CONTROL, COUNTER_BIT = 12, 1.2
+FIRE_CONTROL = 14
+ENCODER_CONTROL, SPIKE_SEARCH = 12, 6
+CONVOLUTION_CONTROL = 8
+LUT_INPUTS = 4
+REGULAR = 0.65
+"""Share of the look-up tables of a memory of any contents that a regular one takes."""
 
 
-def core_luts(core: Core, memory: Memory) -> float:
-    """Look-up tables of a core, without its weight memory.
-
-    Parameters
-    ----------
-    memory : what a memory of a depth and a width takes of them
-    """
-    sums = _banks(core, memory) if isinstance(core, ConvolutionCore) else _lanes(core, memory)
-    return sums + _fire(core, memory) + _encoder(core) + _engine(core)
+def adder(bits: int) -> float:
+    """A sum of so many bits, or a comparison of the larger and the smaller number."""
+    if bits <= SHORT_SUM:
+        return bits
+    # A cell of the chain has two bits, and the first one is added beside it.
+    return 2 * -(-bits // 2) + 1
 
 
-def adder(bits: int) -> int:
-    """Of a sum of so many bits."""
-    return bits + LUTS_PER_CHAIN
+def choosing_adder(bits: int) -> float:
+    """A sum, or something else: the choice is in the chain (sim/ecp5_carry_chains.py)."""
+    return 2 * -(-(bits + 1) // 2)
 
 
-def choosing_adder(bits: int) -> int:
-    """Of such a sum, or something else; two places of its chain are a cell."""
-    return 2 * -(-(bits + LUTS_PER_CHAIN) // 2)
-
-
-def comparison(bits: int, constant: bool) -> int:
-    """Of a comparison; with a constant, two bits share a place."""
+def comparison(bits: int, constant: bool) -> float:
+    """A comparison; with a constant, two bits share a place of the chain."""
     return adder(-(-bits // 2) if constant else bits)
 
 
-def choice(options: int, bits: int) -> float:
-    """Of the choice between some words."""
-    return 0.0 if options < 2 else LUTS_PER_CHOICE * options * bits
+def core_luts(core: Core, budget: Budget) -> float:
+    """Look-up tables of a core, without those of its memories of weights, sums and states."""
+    return (
+        input_luts(core)
+        + engine_luts(core)
+        + sum_luts(core)
+        + fire_luts(core)
+        + sender_luts(core, budget)
+    )
 
 
-def distributed(depth: int, bits: int) -> float:
-    """Of a memory that is made of look-up tables."""
-    blocks = -(-depth // 16)
-    return LUTS_PER_MEMORY * blocks * -(-bits // 4) + choice(blocks, bits)
+def queue_luts(bits: int, places: int = 2) -> float:
+    """A queue in registers: all items but the last one come from two sides."""
+    return (places - 1) * bits + QUEUE_CONTROL
 
 
-def _lanes(core: Core, memory: Memory) -> float:
-    bits = core.lanes * core.sum_bits
-    # In place of a sum, 0 is written into a memory, and registers take the row above.
-    luts: float = core.lanes * choosing_adder(core.sum_bits)
-    if core.groups > 1:
-        luts += memory(core.groups, bits) + choice(core.parts, core.fire_lanes * core.sum_bits)
+def input_luts(core: Core) -> float:
+    """The queues of the sources, and the choice between them."""
+    luts = float(sum(_source_luts(source) for source in core.sources))
+    if len(core.sources) > 1:
+        bits = joined_event_bits(core)
+        luts += queue_luts(bits) + choice_luts(len(core.sources)) * bits + QUEUE_CONTROL
     return luts
 
 
-def _banks(core: ConvolutionCore, memory: Memory) -> float:
-    width = core.lanes_per_group * core.sum_bits
-    bits = core.banks * width
-    luts = core.lanes * adder(core.sum_bits) + choice(core.banks, width)
-    luts += choice(core.parts, core.fire_lanes * core.sum_bits)
-    luts += LUTS_PER_CONVOLUTION + LUTS_PER_TARGET_BIT * target_bits(core)
-    if core.has_deep_banks:
-        # Zeros, and what three operations before have written.
-        luts += 4 * bits
-    elif core.bank_depth > 1:
-        luts += core.banks * memory(core.bank_depth, width) + 2 * bits
+def _source_luts(source: Source) -> float:
+    bits = event_bits(source)
+    if not source.waiting:
+        return queue_luts(bits)
+    pointers = 2 * adder(number_bits(source.waiting)) + adder(source.waiting.bit_length())
+    return queue_luts(bits, HEAD_PLACES) + pointers + QUEUE_CONTROL
+
+
+def engine_luts(core: Core) -> float:
+    """The synapse engine: counters, the address of the weights, and products of weights."""
+    credits = vector_places(core).bit_length()
+    counters = [number_bits(core.groups), number_bits(core.parts), number_bits(core.rows), credits]
+    luts = ENGINE_CONTROL + COUNTER_BIT * sum(counters)
+    if core.has_run_time_weights:
+        # The address of what is read or of what is loaded.
+        luts += number_bits(core.weight_depth)
+    luts += sum(adder(bits) for bits in counters[2:] if bits > SHORT_SUM)
+    if isinstance(core, ConvolutionCore):
+        luts += _tap_luts(core)
+    elif core.groups & (core.groups - 1):
+        luts += adder(number_bits(core.weight_words))
+    if has_scale_stage(core):
+        luts += core.lanes * _scale_luts(core)
     return luts
 
 
-def _fire(core: Core, memory: Memory) -> float:
-    neuron = core.neuron
-    bits = neuron.accumulator_bits
-    luts = 5.0 + 3 * neuron.single_spike
-    sums = 1
+def _scale_luts(core: Core) -> float:
+    """Per lane: the weight or its negative, and the choice of its shift."""
+    luts = 0.0
+    if core.value_bits and not core.has_products:
+        luts += adder(core.weight_bits + 1) + core.weight_bits
+    shifts = {source.shift for source in core.sources}
+    return luts + choice_luts(len(shifts)) * product_bits(core)
+
+
+def _tap_luts(core: ConvolutionCore) -> float:
+    """The tables of taps, and the addresses of weights and of the fire scan."""
+    visits = [max(axis.most_visits for axis in axes) for axes in zip(*core.axes, strict=True)]
+    counters = core.row_word_bits + core.column_word_bits + number_bits(core.shape[2])
+    luts = CONVOLUTION_CONTROL + COUNTER_BIT * (counters + sum(map(number_bits, visits)))
+    luts += 2 * adder(number_bits(core.weight_words))
+    luts += adder(core.row_word_bits) + adder(core.column_word_bits)
+    for axis, pitch in enumerate((core.row_pitch, core.groups)):
+        luts += _table_luts([axes[axis] for axes in core.axes], pitch)
+    # Which sums an operation is for: those of an event, or of the fire scan.
+    return luts + core.target_bits
+
+
+def _table_luts(foldings: list[AxisFolding], pitch: int) -> float:
+    """A table of taps: each of its bits depends on some bits of its address.
+
+    Parameters
+    ----------
+    pitch : words of a bank between one place and the next
+    """
+    visits = 1 << number_bits(max(folding.most_visits for folding in foldings))
+    positions = 1 << number_bits(max(len(folding.visits) for folding in foldings))
+    sources = 1 << number_bits(len(foldings))
+    banks = foldings[0].banks
+    # Per bank the word and whether it is used; the word of the weights, and whether it is the last.
+    entries = np.full((2 * banks + 2, sources, positions, visits), -1, np.int64)
+    for source, folding in enumerate(foldings):
+        for position, found in enumerate(folding.visits):
+            for number, visit in enumerate(found):
+                words = [0 if place is None else place * pitch for place in visit.places]
+                used = [int(place is not None) for place in visit.places]
+                last = int(number == len(found) - 1)
+                entries[:, source, position, number] = (*words, *used, visit.word, last)
+    return sum(_entry_luts(entry) for entry in entries.reshape(len(entries), -1))
+
+
+def _entry_luts(values: IntArray) -> float:
+    """Of numbers by their address, shape (addresses,), where -1 is any number."""
+    luts = 0.0
+    for bit in range(int(values.max()).bit_length()):
+        column = np.where(values < 0, -1, values >> bit & 1)
+        needed = 0
+        for axis in range(number_bits(len(values))):
+            low, high = np.moveaxis(column.reshape(-1, 2, 1 << axis), 1, 0)
+            needed += bool(((low != high) & (low >= 0) & (high >= 0)).any())
+        if needed > 1:
+            luts += 1 if needed <= LUT_INPUTS else REGULAR * 2 ** (needed - LUT_INPUTS)
+    return luts
+
+
+def sum_luts(core: Core) -> float:
+    """The lanes: an adder each, and the choice of the row that the fire scan takes."""
+    bits = core.sum_bits
+    if not isinstance(core, ConvolutionCore):
+        # Of one group the rows move down, and sums in a memory are cleared by what is written:
+        # both are part of the adders.
+        choice = _row_choice(core) * bits if core.groups > 1 else 0.0
+        return core.lanes * choosing_adder(bits) + choice
+    luts = core.lanes * adder(bits) + _row_choice(core) * bits
+    width = core.lanes_per_group * bits
+    address = number_bits(core.bank_depth)
+    each = float(width)
+    if core.bank_depth > 1:
+        # What was just written is passed on to who reads the same word.
+        passed = 3 if core.has_deep_banks else 1
+        each += passed * (width + address)
+    if core.banks > 1:
+        each += adder(address) * (address > 0) + width / 2
+    return luts + core.banks * each
+
+
+def _row_choice(core: Core) -> float:
+    """Of one bit: of each fire lane between the lanes that it takes its sums from."""
+    full, rest = divmod(core.lanes_per_group, core.fire_lanes)
+    return rest * choice_luts(full + 1) + (core.fire_lanes - rest) * choice_luts(full)
+
+
+def fire_luts(core: Core) -> float:
+    """The fire unit: membrane, threshold, reset, saturation and decay of each fire lane."""
+    neuron, bits = core.neuron, core.neuron.accumulator_bits
+    each = float(adder(bits))
+    if neuron.current_decay is not None:
+        each += adder(bits)
     if neuron.fire:
         table = core.threshold_table
         constant = table.loaded is None and len(table.rows) == 1
-        # Its sums are the new states where a spike subtracts the threshold.
-        luts += comparison(bits, constant and neuron.reset is not Reset.SUBTRACT)
-    widths = [neuron.state_bits]
-    if neuron.current_decay is not None:
-        widths.append(neuron.current_bits)
-        sums += 1
-    # The bias is added where the decay is rounded.
-    sums += sum(decay.shift > 0 for decay in core.decays)
-    sums += bool(neuron.bias.any()) and core.decays[-1].shift == 0
-    luts += sums * adder(bits)
-    if neuron.fire and neuron.reset is Reset.SUBTRACT:
-        luts += bits
-    luts += sum(width for width in widths if bits > width)
-    kept = [*widths, neuron.single_spike and neuron.fire, core.constant * core.sum_bits]
-    luts *= core.fire_lanes
-    if core.rows > 1:
-        luts += sum(memory(core.rows, core.fire_lanes * int(each)) for each in kept if each)
-    for table in parameter_tables(core):
-        depth, lanes = table.rows.shape
-        width = lanes * table.bits
-        if table.loaded is None and depth > 1 and depth * width <= LARGEST_LOGIC_TABLE:
-            luts += width * max(1.0, depth / 16)
+        # Where a spike subtracts the threshold, the difference is a state.
+        each += comparison(bits, constant and neuron.reset is not Reset.SUBTRACT)
+        each += bits if neuron.reset is Reset.SUBTRACT else 0
+        each += 2 * neuron.single_spike
+    if core.constant:
+        each += core.sum_bits
+    luts = FIRE_CONTROL + core.fire_lanes * each
+    biased = neuron.decay if neuron.current_decay is None else neuron.current_decay
+    for decay, kept in zip(core.decays, (neuron.state_bits, neuron.current_bits), strict=False):
+        for factor in lane_factors(core, decay):
+            luts += kept if kept < bits else 0
+            if decay.shift or (decay is biased and neuron.bias.any()):
+                wider = factor.bit_length() if core.needs_multiplier else 1
+                luts += adder(min(kept, bits) + wider)
     return luts
 
 
-def _encoder(core: Core) -> float:
-    if core.value_sent_bits:
-        return 40 + 2 * core.value_sent_bits
-    base = max(1, count_bits(core.addresses_out.count))
-    waiting = distributed(vector_places(core), core.fire_lanes + 2 + base)
-    return 25 + 3 * base + LUTS_PER_SPIKE * core.fire_lanes + waiting
-
-
-def _engine(core: Core) -> float:
-    counters = count_bits(core.groups) + count_bits(core.parts) + count_bits(core.rows)
-    luts = LUTS_PER_CORE + LUTS_PER_COUNTER_BIT * counters
-    # Where events of several sources meet, each has two places, and there are two for all.
-    several = 2 if len(core.sources) > 1 else 1
-    for source in core.sources:
-        luts += several * LUTS_PER_EVENT_BIT * event_bits(source)
-    if has_scale_stage(core) and (core.value_bits or core.largest_shift):
-        luts += core.lanes * product_bits(core)
+def sender_luts(core: Core, budget: Budget) -> float:
+    """The spike encoder or the membrane sender, with the queue of vectors before it."""
+    channels, columns, rows = core.addresses_out.fields
+    base = channels.width + columns.width + rows.width
+    spikes = core.sends == "spikes"
+    width = core.fire_lanes + base if spikes else core.value_sent_bits
+    places = vector_places(core)
+    luts = memory(places, width + 2, budget, "at once").luts + QUEUE_CONTROL
+    luts += 2 * adder(number_bits(places)) + adder(places.bit_length())
+    if not spikes:
+        return luts + QUEUE_CONTROL + COUNTER_BIT * number_bits(core.rows) + width
+    luts += ENCODER_CONTROL + SPIKE_SEARCH * (core.fire_lanes - 1)
+    luts += adder((core.groups * core.lanes_per_group).bit_length())
+    if isinstance(core, ConvolutionCore):
+        luts += CONVOLUTION_CONTROL + COUNTER_BIT * (columns.width + rows.width) + adder(base)
     return luts

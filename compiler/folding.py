@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.compiler.addresses import Addresses
+from spikeloom.compiler.budget import Budget
 from spikeloom.compiler.convolution_core import ConvolutionCore, legal_lanes
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.estimate import Budget, core_size, ports_size
+from spikeloom.compiler.estimate import core_size, ports_size
 from spikeloom.compiler.ir import Network
 from spikeloom.compiler.mapping import MAX_FIRE_LANES, map_network
 from spikeloom.compiler.on_chip import pixel_rows

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from spikeloom.compiler.budget import Budget
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.estimate import Budget
 
 if TYPE_CHECKING:
     from amaranth.build.plat import TemplatedPlatform
@@ -125,7 +125,9 @@ LFE5U_85F = Part(
         blocks=208,
         block_width=36,
         block_depth=512,
+        block_byte=9,
         has_distributed=True,
+        has_block_registers=True,
     ),
 )
 
@@ -149,6 +151,8 @@ ICE40UP5K = Part(
         blocks=30,
         block_width=16,
         block_depth=256,
+        block_cost=64,
+        multiplier_width=16,
         large_blocks=4,
     ),
 )

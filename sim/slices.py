@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch.autograd import backward
 
+from spikeloom.compiler.budget import Budget
 from spikeloom.compiler.convolution_core import ConvolutionCore, legal_lanes
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.estimate import Budget, core_size
+from spikeloom.compiler.estimate import core_size
 from spikeloom.compiler.fixed import Decay, Reset
 from spikeloom.compiler.ir import (
     Events,

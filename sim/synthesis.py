@@ -144,7 +144,7 @@ def synthesise_alone(
     write_text(work / "top.il", apply_memory_attributes(rtlil.convert(design, name="top")))
     synthesis = f"{part.synthesis} {part.multipliers[0]} -top top"
     script = (
-        *("read_rtlil top.il", _delay_target(target_mhz), synthesis),
+        *("read_rtlil top.il", delay_target(target_mhz), synthesis),
         *(_TELL_CELLS, "write_json top.json"),
     )
     write_text(work / "top.ys", "\n".join(script) + "\n")
@@ -155,7 +155,7 @@ def synthesise_alone(
     return _run([["yosys", "top.ys"], place], work, part, on_progress)
 
 
-def _delay_target(mhz: float) -> str:
+def delay_target(mhz: float) -> str:
     """Tell yosys how fast logic must be: what is faster than that costs look-up tables.
 
     Wires take the larger part of a clock cycle, which yosys leaves out of account.
@@ -174,7 +174,7 @@ def _prepare(design: Any, board: Board, directory: Path) -> tuple[list[list[str]
         "top",
         verbose=True,
         synth_opts=board.part.multipliers[0],
-        script_after_read=_delay_target(board.clock_hz / 1e6),
+        script_after_read=delay_target(board.clock_hz / 1e6),
         script_after_synth=_TELL_CELLS,
         nextpnr_opts=_place_options(),
     )

@@ -6,38 +6,30 @@ from pathlib import Path
 
 import pytest
 from amaranth.back import rtlil
+from edge_cores import CORES
 
-from networks import LayerOptions
-from small_programs import small_maps, small_program
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.estimate import core_size
-from spikeloom.compiler.fixed import Reset
-from spikeloom.compiler.geometry import Convolution
 from spikeloom.rtl.core import LayerCore
 from spikeloom.sim.boards import LFE5U_85F
 from spikeloom.sim.ecp5_carry_chains import pack_carry_chains
 from spikeloom.sim.ecp5_netlist import use_output_registers
 from spikeloom.sim.memory_attributes import apply_memory_attributes
+from spikeloom.sim.synthesis import delay_target
 from spikeloom.sim.toolchain import run_tool
 
 # What nextpnr makes of a cell of yosys': two look-up tables of a carry cell, six of a memory.
 LUTS = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6}
-
-SUBTRACTING = LayerOptions(reset=Reset.SUBTRACT, decay="half")
-CORES = {
-    "all lanes": small_program((200, 60), 60, 8).cores[0],
-    "groups": small_program((200, 60), 12, 4, options=SUBTRACTING).cores[0],
-    "few lanes": small_program((200, 64), 8, 1).cores[0],
-    "maps": small_maps(Convolution((3, 12, 12), 8, (3, 3)), lanes=24).cores[0],
-}
+# Faster logic takes more of them.
+MHZ = 110.0
 
 
 def synthesise(core: Core, folder: Path) -> Counter[str]:
     """Cells of the netlist for an ECP5."""
     text = str(rtlil.convert(LayerCore(core), name="top"))
     (folder / "top.il").write_text(apply_memory_attributes(text))
-    script = "read_rtlil top.il\nsynth_ecp5 -top top\nwrite_json top.json\n"
-    (folder / "top.ys").write_text(script)
+    script = ["read_rtlil top.il", delay_target(MHZ), "synth_ecp5 -top top", "write_json top.json"]
+    (folder / "top.ys").write_text("\n".join(script) + "\n")
     run_tool("yosys", ["top.ys"], folder, folder / "yosys.log", lambda line: None)
     netlist = json.loads((folder / "top.json").read_text())
     use_output_registers(netlist)
@@ -47,7 +39,7 @@ def synthesise(core: Core, folder: Path) -> Counter[str]:
 
 @pytest.mark.parametrize("name", CORES)
 def test_estimates_are_near_what_synthesis_makes(name: str, tmp_path: Path) -> None:
-    core = CORES[name]
+    core = CORES[name]()
     cells = synthesise(core, tmp_path)
     estimated = core_size(core, LFE5U_85F.budget)
     luts = sum(count * cells[kind] for kind, count in LUTS.items())

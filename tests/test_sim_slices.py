@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from networks import LayerOptions, random_network
+from spikeloom.compiler.budget import Budget
 from spikeloom.compiler.convolution_core import ConvolutionCore
 from spikeloom.compiler.errors import SpikeloomError
-from spikeloom.compiler.estimate import Budget, core_size
+from spikeloom.compiler.estimate import core_size
 from spikeloom.compiler.fixed_onnx import fixed_model
 from spikeloom.compiler.ir import Network
 from spikeloom.compiler.program import Program
