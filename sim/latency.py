@@ -72,6 +72,20 @@ def measure(program: Program, spikes: Spikes) -> Cycles:
     SpikeloomError
         If the spikes do not fit the network.
     """
+    return Cycles(
+        *idle_cycles(program, spikes),
+        pipelined_cycles(program, spikes),
+        lower_bound(program, spikes),
+    )
+
+
+def idle_cycles(program: Program, spikes: Spikes) -> tuple[IntArray, IntArray]:
+    """`Cycles.to_class` and `Cycles.to_result` of samples that enter an idle accelerator.
+
+    Parameters
+    ----------
+    spikes : array of 0 and 1, shape (T, samples, inputs), at least one sample
+    """
     model = Accelerator(program).model().with_own_weights()
     alone = []
     for index in range(spikes.shape[1]):
@@ -79,9 +93,7 @@ def measure(program: Program, spikes: Spikes) -> Cycles:
         words = input_words(program.network, spikes[:, index : index + 1])
         alone += _result_cycles(model, words, samples=1)
     to_class, to_result = np.asarray(alone, np.int64).T + 1
-    return Cycles(
-        to_class, to_result, pipelined_cycles(program, spikes), lower_bound(program, spikes)
-    )
+    return to_class, to_result
 
 
 def pipelined_cycles(program: Program, spikes: Spikes) -> IntArray:

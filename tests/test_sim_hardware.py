@@ -44,6 +44,17 @@ def test_case_has_the_accuracy_of_its_card_and_the_lanes_it_asks_for() -> None:
     assert json.dumps(values)
 
 
+@pytest.mark.slow
+def test_estimate_stands_beside_what_place_and_route_says(tmp_path: Path) -> None:
+    measured = hardware.measure_case(DIGITS, samples=2, data=None, folder=tmp_path)
+    used = {name.split(" (")[0]: count for name, count in measured.resources.items()}
+    estimated = measured.estimate
+    assert estimated.blocks == used["block RAM"]
+    assert estimated.multipliers == used["multipliers"]
+    assert estimated.luts == pytest.approx(used["LUT4"], rel=0.15)
+    assert estimated.registers == pytest.approx(used["flip-flops"], rel=0.15)
+
+
 def test_command_writes_its_section(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     result = run("--cycles-only", "--samples", "2", "--write", str(page))

@@ -27,7 +27,6 @@ from spikeloom.sim.cli.compile_for import folded_like, given_chip
 from spikeloom.sim.cli.compile_notes import changed_decays, narrow_states, silent_neurons
 from spikeloom.sim.cli.console import Console
 from spikeloom.sim.cli.folding import (
-    COUNTED_SAMPLES,
     add_folding_arguments,
     add_target_arguments,
     choose_folding,
@@ -41,6 +40,9 @@ if TYPE_CHECKING:
     from spikeloom.compiler.weight_image import Words
 
 HELP = "compile an ONNX file to a fixed-point network and a program"
+
+COUNTED_SAMPLES = 20
+"""Samples of which the cycles of each layer are told."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

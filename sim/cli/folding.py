@@ -19,8 +19,8 @@ RESOURCES = ("luts", "blocks", "multipliers")
 SHOWN_GAIN = 0.75
 """A folding is shown if it takes this share of the cycles of the one shown before it, or less."""
 
-COUNTED_SAMPLES = 20
-"""Samples of which the cycles of the chosen folding are counted."""
+COUNTED_CYCLES = 1_000_000
+"""So many cycles of the chosen folding are counted at most, of whole samples: about 20 s."""
 
 
 def parse_lanes(text: str) -> dict[str, int]:
@@ -131,13 +131,18 @@ class Choice:
     Attributes
     ----------
     front : smallest first; the last one is the chosen one
-    counted : clock cycles per sample of the chosen one, counted on the cycle model as the mean over
-        the first samples; None without spikes
+    counted : clock cycles of the chosen one, counted on the cycle model, of each of the first
+        samples; empty without spikes
     """
 
     target: str
     front: "list[Folding]"
-    counted: float | None
+    counted: tuple[int, ...]
+
+    @property
+    def mean_counted(self) -> float | None:
+        """Counted clock cycles per sample; None without spikes."""
+        return sum(self.counted) / len(self.counted) if self.counted else None
 
     @property
     def lanes(self) -> tuple[dict[str, int], dict[str, int]]:
@@ -171,8 +176,11 @@ class Choice:
                 for large in [item.large_blocks]
             ],
         )
-        if self.counted is not None:
-            console.say(f"counted on the cycle model: {self.counted:,.0f} cycles per sample")
+        if self.mean_counted is not None:
+            console.say(
+                f"the one taken: {self.mean_counted:,.1f} cycles per sample, counted on the cycle "
+                f"model, {len(self.counted):,} samples"
+            )
 
     def draw(self, path: Path) -> None:
         """Draw look-up tables against cycles of all foldings."""
@@ -186,7 +194,8 @@ class Choice:
             "target": self.target,
             "front": [asdict(item) for item in self.front],
             "chosen": asdict(self.front[-1]),
-            "cycles_counted": self.counted,
+            "cycles_counted": self.mean_counted,
+            "samples_counted": len(self.counted),
         }
 
 
@@ -222,10 +231,12 @@ def choose_folding(
     if spikes is not None:
         events = mean_events(reference.run(network, spikes, keep_spikes=False))
     front = pareto_front(network, budget, events)
-    counted = None
+    counted: tuple[int, ...] = ()
     if spikes is not None:
-        from spikeloom.sim.latency import measure
+        from spikeloom.sim.latency import idle_cycles
 
         program = Program(network, front[-1].lanes, front[-1].fire_lanes)
-        counted = float(measure(program, spikes[:, :COUNTED_SAMPLES]).to_class.mean())
+        samples = max(1, COUNTED_CYCLES // max(1, front[-1].cycles))
+        to_class, _ = idle_cycles(program, spikes[:, :samples])
+        counted = tuple(to_class.tolist())
     return Choice(args.target, front, counted)
