@@ -138,26 +138,26 @@ def _position_registers(core: ConvolutionCore) -> int:
     )
     banks = sum(count for count in (core.grid.rows, core.grid.columns) if count > 1)
     words = _row_word_bits(core) + _column_word_bits(core) + number_bits(core.shape[2])
-    # The address is the sum of two, of which that of column and group is the smaller one.
-    along_columns = max(
-        len(columns.words) * visited
-        for (_, columns), visited in zip(core.axes, core.groups_visited, strict=True)
-    )
-    return visits + banks + words + number_bits(core.weight_words) + number_bits(along_columns)
+    return visits + banks + words + number_bits(core.weight_words)
 
 
 def sum_registers(core: Core) -> int:
     """Of the lanes or banks: the sums of one group, or what stands behind their memories."""
     row = core.fire_lanes * core.sum_bits
     width = core.lanes_per_group * core.sum_bits
+    if not isinstance(core, ConvolutionCore):
+        return row + (width if core.bank_depth == 1 else 0)
+    if core.banks > 1:
+        # The whole of a word that is found among the banks, and which part of it is due.
+        row = width + number_bits(core.parts)
+    # What an operation does: with one part it clears what it takes.
+    row += core.banks * (2 if core.parts == 1 else 3)
     if core.bank_depth == 1:
         return row + core.banks * width
-    if not isinstance(core, ConvolutionCore):
-        return row
     address = number_bits(core.bank_depth)
     if not core.has_deep_banks:
-        same = 1
-        return row + core.banks * (width + 2 * address + same)
+        passed, empty = 1, 1
+        return row + core.banks * (width + 2 * address + passed + empty + core.bank_depth)
     # Three addresses, of which two are compared with a later one and two results are kept; what was
     # written in the two cycles before, and the sums that an operation takes.
     passed = 2 * BANK_AGES + (BANK_AGES - 1) * (width + 1)

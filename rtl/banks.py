@@ -3,9 +3,10 @@
 from functools import cache, reduce
 from itertools import pairwise
 from operator import or_
+from typing import NamedTuple
 
 import numpy as np
-from amaranth import Array, Cat, Module, Mux, Signal, unsigned
+from amaranth import Array, Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,6 +20,14 @@ from spikeloom.rtl.ranks import Write, registered_read
 from spikeloom.rtl.target import Target
 
 ADD, NONE = Kind.ADD.value, Kind.NONE.value
+
+
+class Access(NamedTuple):
+    """What an operation does in a bank: it adds to a word, clears one, takes a part of one."""
+
+    adds: Value
+    clears: Value
+    takes: Value
 
 
 class BankArray(wiring.Component):
@@ -46,7 +55,7 @@ class BankArray(wiring.Component):
         self.target = Target(core)
         self.width = core.grid.channels * core.sum_bits
         self.write_enable = Signal(core.banks)
-        self.write_data = [Signal(self.width, name=f"data{bank}") for bank in range(core.banks)]
+        self.added = [Signal(self.width, name=f"added{bank}") for bank in range(core.banks)]
         # A signal, as each lane's part of an expression would be the whole expression again.
         self.written = Signal(core.banks * self.width)
         super().__init__(
@@ -68,79 +77,123 @@ class BankArray(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         core = self.core
-        adding = self.apply.kind == Kind.ADD
-        taken = (self.apply.kind != Kind.NONE) & ~adding
-        clearing = taken & (self.apply.part == core.parts - 1)
-        enables = self.target.enables(self.apply.target)
         words = self.target.words(self.earlier.target, self.earlier.group)
-        bits = core.grid.channels * product_bits(core)
-        read = []
-        for bank, (enable, word) in enumerate(zip(enables, words, strict=True)):
-            m.d.comb += self.write_enable[bank].eq(enable & (adding | clearing))
-            stored = self._bank(m, bank, word)
-            added = joined_lanes(
-                [
-                    total + weight
-                    for total, weight in zip(
-                        signed_lanes(stored, core.grid.channels),
-                        signed_lanes(
-                            self.weights[bank * bits : (bank + 1) * bits], core.grid.channels
-                        ),
-                        strict=True,
-                    )
-                ],
-                core.sum_bits,
-            )
-            m.d.comb += self.write_data[bank].eq(Mux(adding, added, 0))
-            read.append(Mux(enable, stored, 0))
-        written = [
-            Mux(enable, data, 0)
-            for enable, data in zip(self.write_enable, self.write_data, strict=True)
-        ]
+        follows = Signal(operation_layout(core))
+        m.d.sync += follows.eq(delayed(m, self.earlier.as_value(), int(core.has_deep_banks)))
+        adding = follows.kind == Kind.ADD
+        taken = (follows.kind != Kind.NONE) & ~adding
+        clearing = taken & (follows.part == core.parts - 1)
+        read, written = [], []
+        for bank, enable in enumerate(self.target.enables(follows.target)):
+            # In registers of each bank: what they say goes to all of its lanes.
+            does = Access(*(Signal(name=f"{name}{bank}") for name in Access._fields))
+            coming = Access(enable & adding, enable & clearing, enable & taken)
+            m.d.sync += [now.eq(soon) for now, soon in zip(does, coming, strict=True)]
+            m.d.comb += self.write_enable[bank].eq(does.adds | does.clears)
+            stored = self._bank(m, bank, words[bank], coming, does)
+            written.append(Mux(does.adds, self._add(m, bank, stored), 0))
+            read.append(Mux(does.takes, stored, 0))
         m.d.comb += self.written.eq(Cat(written))
-        row = Signal(self.width)
-        m.d.comb += row.eq(reduce(or_, read))
-        width = len(self.sums)
-        parts = Array(row[part * width : (part + 1) * width] for part in range(core.parts))
-        m.d.sync += self.sums.eq(parts[self.apply.part])
+        self._take(m, reduce(or_, read))
         return m
 
-    def _bank(self, m, bank, word):
+    def _add(self, m, bank, stored):
+        """Add the weights of `apply` to what a bank holds of it."""
+        core = self.core
+        bits = core.grid.channels * product_bits(core)
+        weights = self.weights[bank * bits : (bank + 1) * bits]
+        lanes = zip(
+            signed_lanes(stored, core.grid.channels),
+            signed_lanes(weights, core.grid.channels),
+            strict=True,
+        )
+        added = joined_lanes([total + weight for total, weight in lanes], core.sum_bits)
+        m.d.comb += self.added[bank].eq(added)
+        return self.added[bank]
+
+    def _take(self, m, word):
+        """Give the part of a word that is due; among many banks, finding the word takes a cycle."""
+        core = self.core
+        row, part = Signal(self.width, reset_less=True), self.apply.part
+        if core.banks > 1:
+            m.d.sync += row.eq(word)
+            part = delayed(m, part, 1)
+        else:
+            m.d.comb += row.eq(word)
+        width = len(self.sums)
+        parts = Array(row[start : start + width] for start in range(0, core.parts * width, width))
+        domain = m.d.comb if core.banks > 1 else m.d.sync
+        domain += self.sums.eq(parts[part])
+
+    def _bank(self, m, bank, word, coming, does):
         """A bank; gives what it holds of the operation in `apply`."""
         core = self.core
-        stored = Signal(self.width, name=f"stored{bank}")
-        enable, data = self.write_enable[bank], self.write_data[bank]
+        # What stands here before the first scan does not matter: a reset of so many bits, which are
+        # everywhere on the part, takes longer than a clock cycle.
+        stored = Signal(self.width, name=f"stored{bank}", reset_less=True)
+        added = self.added[bank]
         if core.bank_depth == 1:
-            with m.If(enable):
-                m.d.sync += stored.eq(data)
-            return stored
-        # Between memory and adder stands a register, so that neither waits for the other. It takes
-        # what is being written, where that is the same word: events that follow on each other reach
-        # the same neurons.
-        if not core.has_deep_banks:
-            m.submodules[f"sum_memory{bank}"] = store = memory.Memory(
-                shape=unsigned(self.width), depth=core.bank_depth, init=[]
-            )
-            read, write = store.read_port(domain="comb"), store.write_port()
-            before, held, same = Signal.like(write.addr), Signal.like(write.addr), Signal()
-            m.d.sync += [before.eq(word), held.eq(before), same.eq(word == before)]
-            m.d.comb += [
-                read.addr.eq(before),
-                write.en.eq(enable),
-                write.addr.eq(held),
-                write.data.eq(data),
-            ]
-            m.d.sync += stored.eq(Mux(same & enable, data, read.data))
-            return stored
-        # By the time that a block RAM has answered, three operations have passed that it did not
-        # know of, the last of which writes in this cycle.
+            with m.If(does.clears):
+                m.d.sync += stored.eq(0)
+            with m.Elif(does.adds):
+                m.d.sync += stored.eq(added)
+        elif core.has_deep_banks:
+            m.d.sync += stored.eq(self._deep(m, bank, word, does))
+        else:
+            self._shallow(m, bank, word, coming, does, stored)
+        return stored
+
+    def _shallow(self, m, bank, word, coming, does, stored):
+        """Distributed memory, and of each of its words whether it is more than zeros.
+
+        Between memory and adder stands a register, so that neither waits for the other. It takes
+        what is being written, where that is the same word: events that follow on each other reach
+        the same neurons. Of a word that was cleared the memory keeps what it was; the register
+        starts from 0 instead, which costs no look-up table per bit as writing zeros would.
+        """
+        core = self.core
+        added = self.added[bank]
+        m.submodules[f"sum_memory{bank}"] = store = memory.Memory(
+            shape=unsigned(self.width), depth=core.bank_depth, init=[]
+        )
+        read, write = store.read_port(domain="comb"), store.write_port()
+        before, held = Signal.like(write.addr), Signal.like(write.addr)
+        filled = Signal(core.bank_depth, name=f"filled{bank}")
+        passed, empty = Signal(name=f"passed{bank}"), Signal(name=f"empty{bank}")
+        changes = coming.adds | coming.clears
+        same = word == before
+        m.d.sync += [
+            before.eq(word),
+            held.eq(before),
+            passed.eq(same & coming.adds),
+            empty.eq(Mux(same & changes, coming.clears, ~filled.bit_select(word, 1))),
+            stored.eq(Mux(passed, added, read.data)),
+        ]
+        with m.If(changes):
+            m.d.sync += filled.bit_select(before, 1).eq(coming.adds)
+        with m.If(empty):
+            m.d.sync += stored.eq(0)
+        m.d.comb += [
+            read.addr.eq(before),
+            write.en.eq(does.adds),
+            write.addr.eq(held),
+            write.data.eq(added),
+        ]
+
+    def _deep(self, m, bank, word, does):
+        """Block RAM; gives what it holds of the operation that is in `apply` a cycle later.
+
+        By the time that it has answered, three operations have passed that it did not know of, the
+        last of which writes in this cycle.
+        """
+        core = self.core
         words = [Signal(range(core.bank_depth), name=f"word{bank}_{age}") for age in range(3)]
         m.d.sync += [later.eq(earlier) for earlier, later in pairwise([word, *words])]
-        write = Write(enable, words[2], data)
+        written, is_written = Mux(does.adds, self.added[bank], 0), self.write_enable[bank]
+        write = Write(is_written, words[2], written)
         value = registered_read(
             m, f"sum_memory{bank}", self.width, core.bank_depth, word, write=write
         )
-        written, is_written = data, enable
         passed = []
         for age in range(3):
             # The operation that stands so many cycles before this one reached the same word.
@@ -150,8 +203,7 @@ class BankArray(wiring.Component):
                 written, is_written = delayed(m, written, 1), delayed(m, is_written, 1)
         for hit, one in reversed(passed):
             value = Mux(hit, one, value)
-        m.d.sync += stored.eq(value)
-        return stored
+        return value
 
     def model(self):
         """The cycle model of these lanes."""

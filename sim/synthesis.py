@@ -35,6 +35,10 @@ SEED = 1
 # Of a clock cycle, what logic may take; the wires take the rest.
 LOGIC_SHARE = 0.45
 
+# nextpnr's first router finds the faster ways, but takes hours for more look-up tables than this,
+# where its second one takes minutes.
+MOST_FOR_ROUTER1 = 30_000
+
 SYNTHESISE = "synthesise"
 PLACE_AND_ROUTE = "place and route"
 PACK = "pack"
@@ -195,6 +199,8 @@ def _run(
     for program, *arguments in commands:
         stage = _STAGES[program]
         log = work / f"{program}.log"
+        if stage == PLACE_AND_ROUTE and _is_large(work, part):
+            arguments += ["--router", "router2"]
         try:
             run_tool(program, arguments, work, log, partial(on_progress, stage))
         except SpikeloomError:
@@ -217,6 +223,12 @@ def _run(
 
 def _estimate(work: Path, part: Part) -> tuple[Usage, ...]:
     return estimate_usage(read_cell_counts(work / _STATISTICS, "top"), part)
+
+
+def _is_large(work: Path, part: Part) -> bool:
+    """Whether a design has so many look-up tables that routing becomes hard."""
+    tables, *_ = _estimate(work, part)
+    return tables.used > MOST_FOR_ROUTER1
 
 
 def _lacks_multipliers(work: Path, part: Part) -> bool:

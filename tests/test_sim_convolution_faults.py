@@ -123,48 +123,68 @@ the scan goes through the columns on and on [banks] => engine.before
 
 sums are not cleared [banks] => lanes.write_enable
 @ BankArray.elaborate
-- enable & (adding | clearing)
-+ enable & adding
+- does.adds | does.clears
++ does.adds
 
 sums are cleared with the first part [banks] => lanes.write_enable
 @ BankArray.elaborate
-- taken & (self.apply.part == core.parts - 1)
-+ taken & (self.apply.part == 0)
+- taken & (follows.part == core.parts - 1)
++ taken & (follows.part == 0)
 
 all banks answer a scan [banks] => fire.membranes
 @ BankArray.elaborate
-- read.append(Mux(enable, stored, 0))
+- read.append(Mux(does.takes, stored, 0))
 + read.append(stored)
 
 an event that follows at once is lost in a small bank [banks] => lanes.write_data
-@ BankArray._bank
-- Mux(same & enable, data, read.data)
+@ BankArray._shallow
+- Mux(passed, added, read.data)
 + read.data
 
+sums that were cleared go on [banks] => lanes.write_data
+@ BankArray._shallow
+- m.d.sync += filled.bit_select(before, 1).eq(coming.adds)
++ m.d.sync += filled.bit_select(before, 1).eq(1)
+
+sums that were added to begin anew [banks] => lanes.write_data
+@ BankArray._shallow
+- ~filled.bit_select(word, 1)
++ 1
+
+an event that follows a scan at once finds its sums [banks] => lanes.write_data
+@ BankArray._shallow
+- Mux(same & changes, coming.clears, ~filled.bit_select(word, 1))
++ ~filled.bit_select(word, 1)
+
+the part of a row comes a cycle early [banks] => fire.membranes
+@ BankArray._take
+- delayed(m, part, 1)
++ part
+
 an event that follows at once is lost [points] => lanes.write_data
-@ BankArray._bank
+@ BankArray._deep
 - passed.append((same & is_written, written))
 + passed.append((same & is_written & int(age != 0), written))
 
 an event that follows two cycles later is lost [groups] => lanes.write_data
-@ BankArray._bank
+@ BankArray._deep
 - passed.append((same & is_written, written))
 + passed.append((same & is_written & int(age != 1), written))
 
 an event that follows three cycles later is lost [points] => lanes.write_data, fire.membranes
-@ BankArray._bank
+@ BankArray._deep
 - passed.append((same & is_written, written))
 + passed.append((same & is_written & int(age != 2), written))
 
 the oldest of the events that follow counts [points] => lanes.write_data
-@ BankArray._bank
+@ BankArray._deep
 - reversed(passed)
 + passed
 
 a word is written where the next one is read [groups] => lanes.write_data
-@ BankArray._bank
-- Write(enable, words[2], data)
-+ Write(enable, words[1], data)
+@ BankArray._deep
+- Write(is_written, words[2], written)
++ Write(is_written, words[1], written)
 
 events are numbered along the columns alone [banks] => encoder.base
 @ SpikeEncoder._count

@@ -13,6 +13,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.sim import synthesis
 from spikeloom.sim.boards import ICE40UP5K, LFE5U_85F, Board, find_board
 from spikeloom.sim.report import (
     Usage,
@@ -184,3 +185,15 @@ def test_design_alone_gives_its_own_size_and_speed(tmp_path: Path) -> None:
     # Two adders and nothing of a board: no synchroniser, no UART.
     assert used["flip-flops"] == 9 + 16
     assert placement.slowest_mhz > 100
+
+
+@pytest.mark.slow
+@pytest.mark.synthesis
+def test_large_designs_take_the_other_router(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for most, folder, routed in ((10_000, "small", False), (0, "large", True)):
+        monkeypatch.setattr(synthesis, "MOST_FOR_ROUTER1", most)
+        synthesise_alone(Counters(), LFE5U_85F, tmp_path / folder)
+        log = (tmp_path / folder / "nextpnr-ecp5.log").read_text()
+        assert ("Running router2" in log) is routed

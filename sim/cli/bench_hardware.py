@@ -36,10 +36,11 @@ NOTES = (
     "equals at every clock edge: from the first word to the class in an idle accelerator, and from "
     "class to class in a stream. The bound is (synapses of the events) / lanes + rows of the "
     "busiest core. LUT4 counts TRELLIS_COMB after place and route (nextpnr, seed 1, ports on any "
-    "pins); on a board, logic cells of the whole bitstream with its serial line, whose flip-flops "
-    "lie in the same cells. Estimates are those of 'compile --target', LUT4 / flip-flops / block "
-    "RAM / multipliers, with the mean number of events of these samples; they are made for ECP5 "
-    "and leave a board's serial line out. Energy is not measured."
+    "pins, its second router beyond 30,000 LUT4); on a board, logic cells of the whole bitstream "
+    "with its serial line, whose flip-flops lie in the same cells. Estimates are those of 'compile "
+    "--target', LUT4 / flip-flops / block RAM / multipliers, with the mean number of events of "
+    "these samples; they are made for ECP5 and leave a board's serial line out. Energy "
+    "is not measured."
 )
 
 
