@@ -73,7 +73,7 @@ def core_multipliers(core: Core, budget: Budget) -> int:
         for decay, bits in zip(core.decays, widths, strict=False):
             each = _parts(min(bits, core.neuron.accumulator_bits), budget)
             products += each * _multiplied_lanes(core, decay)
-    return products + _address_multipliers(core) + _table_multipliers(core)
+    return products + _address_multipliers(core, budget) + _table_multipliers(core, budget)
 
 
 def _parts(bits: int, budget: Budget) -> int:
@@ -94,18 +94,25 @@ def _is_product(factor: int) -> bool:
     return bool(factor & (factor - 1))
 
 
-def _address_multipliers(core: Core) -> int:
+def _address_multipliers(core: Core, budget: Budget) -> int:
     """One where an event's address is multiplied to find its words of weights."""
-    if not isinstance(core, ConvolutionCore):
-        return int(_is_product(core.groups) and number_bits(core.inputs) > 1)
-    words = set(core.words_per_channel)
-    varies = len(words) > 1 or any(map(_is_product, words))
-    return int(varies and core.fields_joined[0].width > 1)
+    words = {core.groups}
+    multiplied = number_bits(core.inputs)
+    if isinstance(core, ConvolutionCore):
+        words = set(core.words_per_channel)
+        multiplied = core.fields_joined[0].width
+    if multiplied < 2 or (len(words) == 1 and not any(map(_is_product, words))):
+        return 0
+    # Zeros at the end of a constant factor are wiring.
+    even = 0 if len(words) > 1 else min((word & -word).bit_length() - 1 for word in words)
+    found = min(number_bits(core.weight_words), multiplied + max(words).bit_length()) - even
+    return int(found >= budget.multiplied_bits)
 
 
-def _table_multipliers(core: Core) -> int:
+def _table_multipliers(core: Core, budget: Budget) -> int:
     """One per stage in which a row of a table is found by its group and part."""
-    if number_bits(core.groups) < 2 or not _is_product(core.parts):
+    bits = min(number_bits(core.groups) + core.parts.bit_length(), number_bits(core.rows))
+    if number_bits(core.groups) < 2 or not _is_product(core.parts) or bits < budget.multiplied_bits:
         return 0
     stages = [[core.bias_table]]
     if core.neuron.fire:

@@ -60,7 +60,7 @@ def core_luts(core: Core, budget: Budget) -> float:
     return (
         input_luts(core)
         + engine_luts(core)
-        + sum_luts(core)
+        + sum_luts(core, budget)
         + fire_luts(core)
         + sender_luts(core, budget)
     )
@@ -165,14 +165,17 @@ def _entry_luts(values: IntArray) -> float:
     return luts
 
 
-def sum_luts(core: Core) -> float:
+def sum_luts(core: Core, budget: Budget) -> float:
     """The lanes: an adder each, and the choice of the row that the fire scan takes."""
     bits = core.sum_bits
     if not isinstance(core, ConvolutionCore):
         # Of one group the rows move down, and sums in a memory are cleared by what is written:
         # both are part of the adders.
         choice = _row_choice(core) * bits if core.groups > 1 else 0.0
-        return core.lanes * choosing_adder(bits) + choice
+        luts = core.lanes * choosing_adder(bits) + choice
+        if core.groups == 1 and not budget.packs_choices:
+            luts += core.lanes * bits
+        return luts
     luts = core.lanes * adder(bits) + _row_choice(core) * bits
     width = core.lanes_per_group * bits
     address = number_bits(core.bank_depth)

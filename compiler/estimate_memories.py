@@ -216,7 +216,7 @@ def state_memories(core: Core, budget: Budget) -> list[Memory]:
         elif has_deep_states(core):
             found += ranked(core.rows, width, budget)
         else:
-            found.append(memory(core.rows, width, budget, "next"))
+            found.append(memory(core.rows, width, budget, "next", "exact"))
     return found
 
 

@@ -128,6 +128,7 @@ LFE5U_85F = Part(
         block_byte=9,
         has_distributed=True,
         has_block_registers=True,
+        packs_choices=True,
     ),
 )
 
@@ -153,6 +154,7 @@ ICE40UP5K = Part(
         block_depth=256,
         block_cost=64,
         multiplier_width=16,
+        multiplied_bits=11,
         large_blocks=4,
     ),
 )

@@ -1,8 +1,10 @@
 """What memories are made of before synthesis, by what yosys weighs."""
 
 import pytest
+from edge_cores import CORES
 
 from spikeloom.compiler.budget import Budget
+from spikeloom.compiler.estimate import core_size
 from spikeloom.compiler.estimate_memories import memory
 from spikeloom.sim.boards import ICE40UP5K, LFE5U_85F
 
@@ -42,3 +44,10 @@ def test_only_memories_that_start_empty_are_spram(
 def test_register_of_a_block_ram_is_behind_one_of_them_only() -> None:
     assert memory(512, 36, BUDGET, "registered", "read").registers == 0
     assert memory(1 << 15, 1, BUDGET, "registered", "read").registers > 0
+
+
+def test_short_products_are_no_multipliers_on_an_ice40() -> None:
+    # 200 inputs of five words each: ten bits.
+    core = CORES["groups"]()
+    assert core_size(core, BUDGET).multipliers == 1
+    assert core_size(core, ICE40UP5K.budget).multipliers == 0
