@@ -176,14 +176,15 @@ def sum_luts(core: Core, budget: Budget) -> float:
         if core.groups == 1 and not budget.packs_choices:
             luts += core.lanes * bits
         return luts
-    luts = core.lanes * adder(bits) + _row_choice(core) * bits
+    # Sums become 0 in place of what is added.
+    luts = core.lanes * choosing_adder(bits) + _row_choice(core) * bits
     width = core.lanes_per_group * bits
     address = number_bits(core.bank_depth)
-    each = float(width)
-    if core.bank_depth > 1:
-        # What was just written is passed on to who reads the same word.
-        passed = 3 if core.has_deep_banks else 1
-        each += passed * (width + address)
+    # What was just written is passed on to who reads the same word.
+    passed = 3 if core.has_deep_banks else 1
+    each = float(passed * (width + address))
+    if not budget.packs_choices:
+        each += width
     if core.banks > 1:
         each += adder(address) * (address > 0) + width / 2
     return luts + core.banks * each
