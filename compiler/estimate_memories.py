@@ -6,6 +6,7 @@ estimated.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -157,38 +158,56 @@ def ranked(depth: int, width: int, budget: Budget, ports: Ports = "free") -> lis
     full, rest = divmod(depth, RANK_DEPTH)
     ranks = [memory(RANK_DEPTH, width, budget, "registered", ports)] * full
     ranks += [memory(rest, width, budget, "registered", ports)] if rest else []
-    number = 2 * (len(ranks) - 1).bit_length()
-    return [*ranks, Memory(0, choice_luts(len(ranks)) * width, number)]
+    return [*ranks, _choice_of_ranks(len(ranks), width)]
+
+
+def _choice_of_ranks(ranks: int, width: int) -> Memory:
+    """Behind the ranks of a memory, with the number of the rank in the cycles before."""
+    return Memory(0, choice_luts(ranks) * width, 2 * (ranks - 1).bit_length())
+
+
+def _fixed(rows: IntArray, bits: int, budget: Budget, access: Access) -> Memory:
+    """A memory that is only read; bits that are the same in all words are none of it.
+
+    Parameters
+    ----------
+    rows : numbers, shape (depth, lanes)
+    bits : width of a number
+    """
+    width = changing_bits(rows, bits)
+    if not width:
+        return Memory()
+    distinct = partial(distinct_bits, rows, bits)
+    return memory(len(rows), width, budget, access, "read", distinct=distinct)
 
 
 def weight_memories(core: Core, budget: Budget) -> list[Memory]:
     """The memories of the weights."""
-    fixed, depth = not core.has_run_time_weights, core.weight_depth
-    ports: Ports = "read" if fixed else "shared"
+    if core.has_run_time_weights:
+        return _loaded_weights(core, budget)
+    table, bits = core.weight_table, core.weight_bits
+    if not isinstance(core, ConvolutionCore):
+        lanes = core.lanes // core.weight_memories
+        parts = np.split(table, range(lanes, core.lanes, lanes), axis=1)
+        return [_fixed(part, bits, budget, "registered") for part in parts]
+    if len(table) <= DISTRIBUTED_DEPTH:
+        return [_constants(len(table), distinct_bits(table, bits), "registered")[1]]
+    ranks = np.split(table, range(RANK_DEPTH, len(table), RANK_DEPTH))
+    found = [_fixed(rank, bits, budget, "registered") for rank in ranks]
+    return [*found, _choice_of_ranks(len(ranks), core.lanes * bits)]
 
-    def distinct() -> int:
-        return distinct_bits(core.weight_table, core.weight_bits)
 
-    ranks = isinstance(core, ConvolutionCore)
-    if ranks and fixed and depth <= DISTRIBUTED_DEPTH:
-        return [_constants(depth, distinct(), "registered")[1]]
-    most = core.lanes
-    if core.weight_memories == core.lanes:
-        most = 1
-    elif not fixed:
-        most = lanes_per_column(core.weight_bits)
-    full, rest = divmod(core.lanes, most)
+def _loaded_weights(core: Core, budget: Budget) -> list[Memory]:
+    """Of two copies, a memory for each word of an image that a row of weights takes."""
+    depth, empty = core.weight_depth, core.weights == "loaded"
+    most = 1 if core.weight_memories == core.lanes else lanes_per_column(core.weight_bits)
     found = []
-    for lanes in [most] * full + [rest] * (rest > 0):
-        width = lanes * core.weight_bits
-        if ranks and depth > RANK_DEPTH:
-            found += ranked(depth, width, budget, ports)
+    for first in range(0, core.lanes, most):
+        width = min(most, core.lanes - first) * core.weight_bits
+        if isinstance(core, ConvolutionCore) and depth > RANK_DEPTH:
+            found += ranked(depth, width, budget, "shared")
         else:
-            whole = distinct if lanes == core.lanes else None
-            empty = core.weights == "loaded"
-            found.append(
-                memory(depth, width, budget, "registered", ports, distinct=whole, empty=empty)
-            )
+            found.append(memory(depth, width, budget, "registered", "shared", empty=empty))
     return found
 
 
@@ -253,14 +272,22 @@ def _table(table: ParameterTable, budget: Budget) -> Memory:
     depth, lanes = table.rows.shape
     width = lanes * table.bits
     if table.loaded is None:
-
-        def distinct() -> int:
-            return distinct_bits(table.rows, table.bits)
-
-        return memory(depth, width, budget, "next", "read", distinct=distinct)
+        return _fixed(table.rows, table.bits, budget, "next")
     if table.repeats in (Repeats.NUMBER, Repeats.ROW):
         return Memory(0, width, 2 * width)
     return memory((1 << (depth - 1).bit_length()) + depth, width, budget, "next")
+
+
+def changing_bits(rows: IntArray, bits: int) -> int:
+    """Bits of the words of a table that are not the same in all of them.
+
+    Parameters
+    ----------
+    rows : numbers, shape (depth, lanes)
+    bits : width of a number
+    """
+    changes = np.bitwise_or.reduce(rows) ^ np.bitwise_and.reduce(rows)
+    return int((changes[:, None] >> np.arange(bits) & 1).sum())
 
 
 def distinct_bits(rows: IntArray, bits: int) -> int:

@@ -1,6 +1,7 @@
 """Cores of many kinds, most of them unusual, for what holds of all cores."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from run_time_networks import with_run_time_weights
@@ -63,6 +64,13 @@ def _maps(
     return program.cores[core]
 
 
+def _small_weights() -> Core:
+    """Whose weights use two of their eight bits."""
+    core = _dense((300, 32), 16, 4)
+    (source,) = core.sources
+    return replace(core, sources=(replace(source, weight=source.weight & 3),))
+
+
 CORES: dict[str, Callable[[], Core]] = {
     "all lanes": lambda: _dense((200, 60), 60, 8),
     "groups": lambda: _dense((200, 60), 12, 4, reset=Reset.SUBTRACT),
@@ -83,6 +91,7 @@ CORES: dict[str, Callable[[], Core]] = {
     "two neurons": lambda: _dense((3, 2), 1, 1),
     "many narrow weights": lambda: _dense((784, 64), 8, 2, weight_bits=4),
     "many wide weights": lambda: _dense((1500, 48), 16, 16),
+    "small weights": _small_weights,
     "one threshold": lambda: _dense(
         (100, 45), 7, 3, per_neuron=False, weight_bits=6, reset=Reset.NONE
     ),
@@ -96,6 +105,7 @@ CORES: dict[str, Callable[[], Core]] = {
     "groups of maps": lambda: _maps(Convolution((4, 20, 20), 10, (3, 3)), 3, 1),
     "depthwise": lambda: _maps(Convolution((6, 9, 9), 6, (3, 3), groups=6), 6, 6),
     "graded maps": lambda: _maps(Convolution((2, 8, 8), 4, (3, 3)), 12, 4, events=PIXELS),
+    "pooling": lambda: _maps(Convolution((8, 6, 6), 8, (2, 2), stride=(2, 2), groups=8), 4, 2),
     "behind pooling": lambda: _maps(Convolution((2, 10, 10), 6, (3, 3)), 6, 3, core=1, pooling=2),
     "maps of two sources": lambda: small_residual().cores[1],
     "dense and recurrent behind maps": lambda: small_residual().cores[2],
