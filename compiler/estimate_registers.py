@@ -138,7 +138,12 @@ def _position_registers(core: ConvolutionCore) -> int:
     )
     banks = sum(count for count in (core.grid.rows, core.grid.columns) if count > 1)
     words = _row_word_bits(core) + _column_word_bits(core) + number_bits(core.shape[2])
-    return visits + banks + words + number_bits(core.weight_words)
+    # The address is the sum of two, of which that of column and group is the smaller one.
+    along_columns = max(
+        len(columns.words) * visited
+        for (_, columns), visited in zip(core.axes, core.groups_visited, strict=True)
+    )
+    return visits + banks + words + number_bits(core.weight_words) + number_bits(along_columns)
 
 
 def sum_registers(core: Core) -> int:

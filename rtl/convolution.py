@@ -203,15 +203,14 @@ class ConvolutionEngine(SynapseEngine):
         channel_field = core.fields_joined[0]
         per_channel = self._by_source(core.words_per_channel)
         channel = self.i.p.address[channel_field.start : channel_field.end]
-        address = Signal(range(core.weight_words), reset_less=True)
+        of_rows, of_columns, address = (Signal(range(core.weight_words)) for _ in range(3))
         m.d.sync += [
-            # One register: from here the way to the block RAMs takes most of a cycle.
-            address.eq(
-                channel * per_channel + self.at_row.word + (self.at_column.word + self.group)
-            ),
+            of_rows.eq(channel * per_channel + self.at_row.word),
+            of_columns.eq(self.at_column.word + self.group),
             self.located.eq(issued),
             self.fetch.eq(self.located),
         ]
+        m.d.comb += address.eq(of_rows + of_columns)
         # A block RAM would be empty but for its first words.
         flat = core.weight_depth <= DISTRIBUTED_DEPTH and not core.has_run_time_weights
         word = weight_memory(
