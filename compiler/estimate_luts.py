@@ -185,6 +185,9 @@ def sum_luts(core: Core, budget: Budget) -> float:
     each = float(passed * (width + address))
     if not budget.packs_choices:
         each += width
+    if core.bank_depth > 1 and not core.has_deep_banks:
+        # A bit per word says whether its sums are 0.
+        each += core.bank_depth + choice_luts(core.bank_depth)
     if core.banks > 1:
         each += adder(address) * (address > 0) + width / 2
     return luts + core.banks * each
