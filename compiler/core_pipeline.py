@@ -10,8 +10,8 @@ MOST_PLACES = 64
 
 
 def product_bits(core: Core) -> int:
-    """Width of a weight times the value of an event, shifted as its source demands."""
-    bits = core.weight_bits + core.largest_shift
+    """Width of the sum of E weights times the values of an event, shifted as its source demands."""
+    bits = core.weight_bits + core.largest_shift + (core.events_per_cycle - 1).bit_length()
     if not core.value_bits:
         return bits
     # A sign takes one bit more, for the smallest weight; any other value all of its bits.
@@ -21,10 +21,10 @@ def product_bits(core: Core) -> int:
 def has_scale_stage(core: Core) -> bool:
     """Whether there is a stage between weight memory and lanes.
 
-    For products and shifts; for banks of block RAM, which answer a cycle later than others; and
-    for weights that are chosen from several ranks.
+    For products, shifts and sums; for banks of block RAM, which answer a cycle later than others;
+    and for weights that are chosen from several ranks.
     """
-    scaled = core.value_bits or core.largest_shift
+    scaled = core.value_bits or core.largest_shift or core.events_per_cycle > 1
     return bool(scaled or core.has_deep_banks or core.has_weight_ranks)
 
 

@@ -50,6 +50,7 @@ class Core:
     weight_bits : width of every source's weights
     weight_shift : the layer's sums count `sum << weight_shift` units of the membrane
     sum_bits : width of every partial sum of a step's weighted events
+    sent_per_cycle : neighbouring neurons whose spikes leave as one event
     sends : what leaves the core: its spikes, or the membranes of the last step or of all steps
     weights : where weights, thresholds and biases come from
     """
@@ -67,6 +68,7 @@ class Core:
     neuron: FixedNeuron
     sends: Sends = "spikes"
     weights: WeightStorage = "fixed"
+    sent_per_cycle: int = 1
 
     @cached_property
     def inputs(self) -> int:
@@ -74,15 +76,25 @@ class Core:
         return sum(source.inputs for source in self.sources)
 
     @cached_property
-    def first_inputs(self) -> tuple[int, ...]:
-        """Per source the number of its first neuron, where those of all sources are counted."""
-        sizes = [source.inputs for source in self.sources]
+    def events_per_cycle(self) -> int:
+        """Neighbouring neurons whose events act in one clock cycle, E."""
+        return max(source.events_per_cycle for source in self.sources)
+
+    @cached_property
+    def senders(self) -> int:
+        """Number of different events that the core takes, whatever their value."""
+        return sum(source.senders for source in self.sources)
+
+    @cached_property
+    def first_senders(self) -> tuple[int, ...]:
+        """Per source the number of its first sender, where those of all sources are counted."""
+        sizes = [source.senders for source in self.sources]
         return tuple(sum(sizes[:number]) for number in range(len(sizes)))
 
     def of_source(self, values: IntArray, number: int) -> IntArray:
-        """Of numbers per neuron of all sources, shape (inputs,), those of one source."""
-        first = self.first_inputs[number]
-        return values[first : first + self.sources[number].inputs]
+        """Of numbers per sender of all sources, shape (senders,), those of one source."""
+        first = self.first_senders[number]
+        return values[first : first + self.sources[number].senders]
 
     @property
     def lowest(self) -> int:
@@ -151,26 +163,33 @@ class Core:
     @property
     def addresses_joined(self) -> int:
         """Addresses of the events of all sources together are below this number."""
-        return self.inputs
+        return self.senders
 
     def joined(self, number: int, address: int) -> int:
         """The address of an event of source `number` among those of all sources."""
-        return self.first_inputs[number] + address
+        return self.first_senders[number] + address
 
     @cached_property
     def addresses_out(self) -> Addresses:
-        """Of the events that leave."""
+        """Of the neurons."""
         return Addresses((self.neurons,))
+
+    @property
+    def event_addresses_out(self) -> Addresses:
+        """Of the events that leave: of neurons, or of blocks of neighbouring neurons."""
+        if self.sent_per_cycle == 1:
+            return self.addresses_out
+        return Addresses((-(-self.neurons // self.sent_per_cycle),))
 
     @cached_property
     def visits(self) -> IntArray:
-        """Clock cycles that an event of each neuron of the input takes, shape (inputs,)."""
-        return np.full(self.inputs, self.groups, np.int64)
+        """Clock cycles that an event of each sender takes, shape (senders,)."""
+        return np.full(self.senders, self.groups, np.int64)
 
     @cached_property
     def synapses(self) -> IntArray:
-        """Neurons that an event of each neuron of the input reaches, shape (inputs,)."""
-        return np.full(self.inputs, self.neurons, np.int64)
+        """Neurons that an event of each sender reaches, shape (senders,)."""
+        return np.full(self.senders, self.neurons, np.int64)
 
     @cached_property
     def value_bits(self) -> int:
@@ -189,15 +208,28 @@ class Core:
 
     @cached_property
     def weight_table(self) -> IntArray:
-        """Weights in the order of the memory, shape (inputs * groups, lanes)."""
-        full = np.zeros((self.groups * self.lanes, self.inputs), np.int64)
-        full[: self.neurons] = np.concatenate([source.weight for source in self.sources], axis=1)
-        return np.ascontiguousarray(full.T).reshape(self.inputs * self.groups, self.lanes)
+        """Weights in the order of the memory, shape (weight_words, word_weights).
+
+        A word holds those of the first neuron that an event names for all lanes, then those of the
+        second.
+        """
+        together = self.events_per_cycle
+        full = np.zeros((self.senders, together, self.groups * self.lanes), np.int64)
+        for first, source in zip(self.first_senders, self.sources, strict=True):
+            block, place = np.divmod(np.arange(source.inputs), source.events_per_cycle)
+            full[first + block, place, : self.neurons] = source.weight.T
+        by_group = full.reshape(self.senders, together, self.groups, self.lanes).swapaxes(1, 2)
+        return by_group.reshape(self.weight_words, self.word_weights)
+
+    @property
+    def word_weights(self) -> int:
+        """Weights in a word of the weight memory."""
+        return self.lanes * self.events_per_cycle
 
     @property
     def weight_words(self) -> int:
         """Words of weights."""
-        return self.inputs * self.groups
+        return self.senders * self.groups
 
     @property
     def has_run_time_weights(self) -> bool:
@@ -216,14 +248,14 @@ class Core:
 
     @property
     def weight_memories(self) -> int:
-        """Memories that the weights of the lanes are divided among.
+        """Memories that the weights of a word are divided among.
 
-        A block RAM that is deep enough is as narrow as a lane: then each lane has its own, as tools
+        A block RAM that is deep enough is as narrow as a weight: then each has its own, as tools
         would make them wider and choose between more of them. Memories that start without contents
         are wider.
         """
         narrow = self.weight_bits in NARROW and self.weights != "loaded"
-        return self.lanes if self.weight_depth > DEEP and narrow else 1
+        return self.word_weights if self.weight_depth > DEEP and narrow else 1
 
     @property
     def banks(self) -> int:
@@ -339,4 +371,4 @@ class Core:
     @property
     def weight_memory_bits(self) -> int:
         """Size of the weight memory, filling included."""
-        return self.weight_depth * self.lanes * self.weight_bits
+        return self.weight_depth * self.word_weights * self.weight_bits

@@ -67,7 +67,7 @@ def core_size(core: Core, budget: Budget) -> Size:
 
 def core_multipliers(core: Core, budget: Budget) -> int:
     """Of the decays, of the weights where an event is more than a sign, and of their addresses."""
-    products = core.lanes if core.has_products else 0
+    products = core.word_weights if core.has_products else 0
     if core.needs_multiplier:
         widths = (core.neuron.state_bits, core.neuron.current_bits)
         for decay, bits in zip(core.decays, widths, strict=False):
@@ -97,7 +97,7 @@ def _is_product(factor: int) -> bool:
 def _address_multipliers(core: Core, budget: Budget) -> int:
     """One where an event's address is multiplied to find its words of weights."""
     words = {core.groups}
-    multiplied = number_bits(core.inputs)
+    multiplied = number_bits(core.senders)
     if isinstance(core, ConvolutionCore):
         words = set(core.words_per_channel)
         multiplied = core.fields_joined[0].width

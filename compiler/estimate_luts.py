@@ -107,10 +107,16 @@ def engine_luts(core: Core) -> float:
 
 
 def _scale_luts(core: Core) -> float:
-    """Per lane: the weight or its negative, and the choice of its shift."""
+    """Per lane: the weights or their negatives, their sum, and the choice of its shift."""
     luts = 0.0
+    together = core.events_per_cycle
     if core.value_bits and not core.has_products:
-        luts += adder(core.weight_bits + 1) + core.weight_bits
+        luts += together * (adder(core.weight_bits + 1) + core.weight_bits)
+    if together > 1:
+        product = product_bits(core) - core.largest_shift - (together - 1).bit_length()
+        luts += (together - 1) * adder(product + 1)
+        # Weights of neurons that are silent count as 0.
+        luts += 0 if core.value_bits else together * core.weight_bits
     shifts = {source.shift for source in core.sources}
     return luts + choice_luts(len(shifts)) * product_bits(core)
 

@@ -187,8 +187,8 @@ def weight_memories(core: Core, budget: Budget) -> list[Memory]:
         return _loaded_weights(core, budget)
     table, bits = core.weight_table, core.weight_bits
     if not isinstance(core, ConvolutionCore):
-        lanes = core.lanes // core.weight_memories
-        parts = np.split(table, range(lanes, core.lanes, lanes), axis=1)
+        weights = core.word_weights // core.weight_memories
+        parts = np.split(table, range(weights, core.word_weights, weights), axis=1)
         return [_fixed(part, bits, budget, "registered") for part in parts]
     if len(table) <= DISTRIBUTED_DEPTH:
         return [_constants(len(table), distinct_bits(table, bits), "registered")[1]]
@@ -200,10 +200,10 @@ def weight_memories(core: Core, budget: Budget) -> list[Memory]:
 def _loaded_weights(core: Core, budget: Budget) -> list[Memory]:
     """Of two copies, a memory for each word of an image that a row of weights takes."""
     depth, empty = core.weight_depth, core.weights == "loaded"
-    most = 1 if core.weight_memories == core.lanes else lanes_per_column(core.weight_bits)
+    most = 1 if core.weight_memories == core.word_weights else lanes_per_column(core.weight_bits)
     found = []
-    for first in range(0, core.lanes, most):
-        width = min(most, core.lanes - first) * core.weight_bits
+    for first in range(0, core.word_weights, most):
+        width = min(most, core.word_weights - first) * core.weight_bits
         if isinstance(core, ConvolutionCore) and depth > RANK_DEPTH:
             found += ranked(depth, width, budget, "shared")
         else:

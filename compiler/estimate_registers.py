@@ -17,7 +17,7 @@ from spikeloom.compiler.cores import Core
 from spikeloom.compiler.estimate_memories import parameter_tables
 from spikeloom.compiler.fixed import Decay
 from spikeloom.compiler.parameters import Repeats
-from spikeloom.compiler.sources import Source
+from spikeloom.compiler.sources import Source, values_bits
 
 # A queue in registers has two places; the head of one in a memory has three.
 PLACES, HEAD_PLACES = 2, 3
@@ -35,13 +35,15 @@ def number_bits(count: int) -> int:
 
 def event_bits(source: Source) -> int:
     """Width of an event of a source, with its flags."""
-    return max(1, number_bits(source.addresses.count)) + source.value_bits + EVENT_FLAGS
+    values = values_bits(source.value_bits, source.events_per_cycle)
+    return max(1, number_bits(source.addresses.count)) + values + EVENT_FLAGS
 
 
 def joined_event_bits(core: Core) -> int:
     """Width of an event of all sources together."""
     address = max(1, number_bits(core.addresses_joined))
-    return address + core.value_bits + number_bits(len(core.sources)) + EVENT_FLAGS
+    values = values_bits(core.value_bits, core.events_per_cycle)
+    return address + values + number_bits(len(core.sources)) + EVENT_FLAGS
 
 
 def queue_registers(bits: int, places: int = PLACES) -> int:
@@ -125,7 +127,7 @@ def engine_registers(core: Core) -> int:
     count = counters + _operations(core)
     if has_scale_stage(core):
         count += core.lanes * product_bits(core)
-        count += late * core.value_bits
+        count += late * values_bits(core.value_bits, core.events_per_cycle)
         if core.largest_shift:
             count += late * number_bits(len(core.sources))
     return count

@@ -83,6 +83,8 @@ def _layer_gates(network: Network, core: Core) -> dict[str, Any]:
         "shape": list(network.population(core.name).shape),
         "lanes": core.lanes,
         "fire lanes": core.fire_lanes,
+        "events per cycle": [source.events_per_cycle for source in core.sources],
+        "events sent per cycle": core.sent_per_cycle,
         "width of weights": core.weight_bits,
         "reset": neuron.reset.value,
         "fires": neuron.fire,

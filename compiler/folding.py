@@ -18,10 +18,12 @@ from spikeloom.compiler.convolution_core import ConvolutionCore, legal_lanes
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.estimate import core_size, ports_size
+from spikeloom.compiler.events_per_cycle import LEGAL, splits_events
 from spikeloom.compiler.ir import Network
 from spikeloom.compiler.mapping import MAX_FIRE_LANES, map_network
 from spikeloom.compiler.on_chip import pixel_rows
 from spikeloom.compiler.reference import Trace
+from spikeloom.compiler.sources import Source, blocks_sent
 
 # Clock cycles of a time step beside events and rows: the way through the pipeline and back.
 CYCLES_PER_STEP = 4
@@ -33,19 +35,25 @@ ASSUMED_DENSITY = 0.1
 """Share of a population that has an event in a time step, where no spikes are given."""
 
 
+MeanEvents = Mapping[str, Mapping[int, float]]
+"""Per population the mean number of events per sample, if those of so many neighbouring neurons
+are one; at least for 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Folding:
     """Lanes of every layer, and what they are estimated to take.
 
     Attributes
     ----------
-    lanes, fire_lanes : per layer, as `spikeloom.compiler.program.Program` takes them
+    lanes, fire_lanes, events_per_cycle : as `spikeloom.compiler.program.Program` takes them
     luts, registers, multipliers, blocks, large_blocks : of the accelerator
     cycles : clock cycles per sample, from its first event to its class
     """
 
     lanes: dict[str, int]
     fire_lanes: dict[str, int]
+    events_per_cycle: dict[str, int]
     luts: int
     registers: int
     multipliers: int
@@ -74,7 +82,12 @@ def _ports(network: Network, budget: Budget) -> _Cost:
     return _Cost(cycles, cycles, *ports_size(network, budget))
 
 
-def fold(network: Network, budget: Budget, events: Mapping[str, float] | None = None) -> Folding:
+def fold(
+    network: Network,
+    budget: Budget,
+    events: MeanEvents | None = None,
+    together: Sequence[dict[str, int]] = ({},),
+) -> Folding:
     """The fastest folding within a budget; of equally fast ones that with fewest look-up tables.
 
     Raises
@@ -82,11 +95,14 @@ def fold(network: Network, budget: Budget, events: Mapping[str, float] | None = 
     SpikeloomError
         As `pareto_front` does.
     """
-    return pareto_front(network, budget, events)[-1]
+    return pareto_front(network, budget, events, together)[-1]
 
 
 def pareto_front(
-    network: Network, budget: Budget, events: Mapping[str, float] | None = None
+    network: Network,
+    budget: Budget,
+    events: MeanEvents | None = None,
+    together: Sequence[dict[str, int]] = ({},),
 ) -> list[Folding]:
     """The foldings within a budget of which no other is both smaller and faster, smallest first.
 
@@ -94,6 +110,7 @@ def pareto_front(
     ----------
     events : mean number of events per sample that each population sends, all time steps together;
         by default `ASSUMED_DENSITY` of its neurons in each step
+    together : events per cycle of the populations, in one or several ways to choose from
 
     Raises
     ------
@@ -101,15 +118,21 @@ def pareto_front(
         If the accelerator does not take the network, or if no folding is within the budget; the
         text then says which comes nearest.
     """
-    cores = map_network(network, {}, {})
-    options = [
-        [(core, _cost(core, budget, counts)) for core in _foldings_of(full)]
-        for full, counts in _with_events(network, cores, events)
-    ]
     ports = _ports(network, budget)
-    found = [_described(chosen, cost) for chosen, cost in _combine(options, ports, budget)]
+    found: list[Folding] = []
+    unmet: SpikeloomError | None = None
+    for counts in together:
+        options = [
+            [(core, _cost(core, budget, sent)) for core in _foldings_of(full)]
+            for full, sent in _with_events(network, map_network(network, {}, {}, counts), events)
+        ]
+        combined = _combine(options, ports, budget)
+        found += [_described(chosen, cost) for chosen, cost in combined]
+        if not found and unmet is None:
+            unmet = _unmet(options, ports, budget)
     if not found:
-        raise _unmet(options, ports, budget)
+        assert unmet is not None
+        raise unmet
     found.sort(key=lambda item: (item.luts, item.cycles))
     front: list[Folding] = []
     for item in found:
@@ -123,13 +146,14 @@ def estimate(
     lanes: dict[str, int],
     fire_lanes: dict[str, int],
     budget: Budget,
-    events: Mapping[str, float] | None = None,
+    events: MeanEvents | None = None,
+    events_per_cycle: dict[str, int] | None = None,
 ) -> Folding:
     """What a folding takes on a part whose block RAMs are shaped as those of `budget`.
 
     Parameters
     ----------
-    lanes, fire_lanes : as `spikeloom.compiler.program.Program` takes them
+    lanes, fire_lanes, events_per_cycle : as `spikeloom.compiler.program.Program` takes them
     events : as `pareto_front` takes them
 
     Raises
@@ -137,26 +161,41 @@ def estimate(
     SpikeloomError
         If the accelerator does not take the network, or not with so many lanes.
     """
-    cores = map_network(network, lanes, fire_lanes)
+    cores = map_network(network, lanes, fire_lanes, events_per_cycle)
     costs = [_cost(core, budget, counts) for core, counts in _with_events(network, cores, events)]
     return _described(cores, reduce(_together, costs, _ports(network, budget)))
 
 
-def mean_events(trace: Trace) -> dict[str, float]:
-    """Mean number of events per sample that each population sent, of at least one sample."""
-    return {name: float(counts.mean()) for name, counts in trace.event_counts().items()}
+def mean_events(trace: Trace) -> MeanEvents:
+    """Mean number of events per sample that each population sent, of at least one sample.
+
+    Of populations whose spikes the trace has, for each number of neurons whose events are one.
+    """
+    means = {name: {1: float(counts.mean())} for name, counts in trace.event_counts().items()}
+    for name, spikes in trace.spikes.items():
+        for count in LEGAL[1:]:
+            blocks = blocks_sent(spikes, count).sum(axis=(0, 2), dtype=np.int64)
+            means[name][count] = float(blocks.mean())
+    return means
 
 
 def _with_events(
-    network: Network, cores: Sequence[Core], events: Mapping[str, float] | None
+    network: Network, cores: Sequence[Core], events: MeanEvents | None
 ) -> Iterator[tuple[Core, list[float]]]:
     """Each core with the number of events per sample that it receives from each of its sources."""
     for core in cores:
-        if events is not None:
-            yield core, [events[source.name] for source in core.sources]
-        else:
-            assumed = network.steps * ASSUMED_DENSITY
-            yield core, [assumed * source.inputs for source in core.sources]
+        yield core, [_mean_sent(network, source, events) for source in core.sources]
+
+
+def _mean_sent(network: Network, source: Source, events: MeanEvents | None) -> float:
+    """Events per sample of a source; where only spikes are known, as if these came by chance."""
+    if events is not None and source.events_per_cycle in events[source.name]:
+        return events[source.name][source.events_per_cycle]
+    density = ASSUMED_DENSITY
+    if events is not None:
+        density = events[source.name][1] / (network.steps * source.inputs)
+    of_block: float = 1 - (1 - min(density, 1.0)) ** source.events_per_cycle
+    return network.steps * source.senders * of_block
 
 
 def _foldings_of(core: Core) -> Iterator[Core]:
@@ -173,7 +212,9 @@ def _foldings_of(core: Core) -> Iterator[Core]:
         fire_lanes = {min(wide, 1 << power) for power in range(MAX_FIRE_LANES.bit_length())}
         # Membranes are read out one by one.
         for firing in sorted(fire_lanes) if core.sends == "spikes" else (1,):
-            yield replace(core, lanes=lanes, fire_lanes=firing)
+            folded = replace(core, lanes=lanes, fire_lanes=firing)
+            if not splits_events(folded):
+                yield folded
 
 
 def _cost(core: Core, budget: Budget, events: Sequence[float]) -> _Cost:
@@ -264,6 +305,7 @@ def _described(cores: Sequence[Core], cost: _Cost) -> Folding:
     return Folding(
         {core.name: core.lanes for core in cores},
         {core.name: core.fire_lanes for core in cores},
+        _events_per_cycle(cores),
         round(cost.luts),
         round(cost.registers),
         round(cost.multipliers),
@@ -271,6 +313,12 @@ def _described(cores: Sequence[Core], cost: _Cost) -> Folding:
         round(cost.large_blocks),
         round(cycles),
     )
+
+
+def _events_per_cycle(cores: Sequence[Core]) -> dict[str, int]:
+    """Of the populations that send several at once."""
+    sources = (source for core in cores for source in core.sources)
+    return {item.name: item.events_per_cycle for item in sources if item.events_per_cycle > 1}
 
 
 def _unmet(

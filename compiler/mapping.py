@@ -10,6 +10,7 @@ import numpy as np
 from spikeloom.compiler.convolution_core import ConvolutionCore, lane_grid, legal_lanes
 from spikeloom.compiler.cores import Core, Sends
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.events_per_cycle import check_events_per_cycle, check_rows
 from spikeloom.compiler.geometry import Convolution, Map
 from spikeloom.compiler.intervals import weighted_events
 from spikeloom.compiler.ir import FixedNeuron, Network, Population, Projection
@@ -103,17 +104,26 @@ def _lanes_per_group(network: Network, layer: Population, lanes: dict[str, int])
 
 
 def map_network(
-    network: Network, lanes: dict[str, int], fire_lanes: dict[str, int]
+    network: Network,
+    lanes: dict[str, int],
+    fire_lanes: dict[str, int],
+    events_per_cycle: dict[str, int] | None = None,
 ) -> tuple[Core, ...]:
     """One core per layer, in the order of the pipeline.
+
+    Parameters
+    ----------
+    events_per_cycle : per population how many neighbouring neurons' events travel as one
 
     Raises
     ------
     SpikeloomError
-        If the network has what the accelerator does not have, or if a number of lanes does not
-        fit its layer.
+        If the network has what the accelerator does not have, or if a number of lanes or of events
+        does not fit its layer.
     """
+    together = events_per_cycle or {}
     check_lanes(network, lanes, fire_lanes)
+    check_events_per_cycle(network, together)
     for layer in network.layers:
         if layer.name in RESERVED or not layer.name.isidentifier():
             raise SpikeloomError(
@@ -127,7 +137,10 @@ def map_network(
         )
     _check_readout(network)
     _check_senders(network)
-    return tuple(_map_layer(network, layer, lanes, fire_lanes) for layer in network.layers)
+    cores = tuple(_map_layer(network, each, lanes, fire_lanes, together) for each in network.layers)
+    for core in cores:
+        check_rows(core)
+    return cores
 
 
 def _check_readout(network: Network) -> None:
@@ -175,7 +188,11 @@ def _check_maps(network: Network, layer: Population, convolutions: tuple[Convolu
 
 
 def _map_layer(
-    network: Network, layer: Population, lanes: dict[str, int], fire_lanes: dict[str, int]
+    network: Network,
+    layer: Population,
+    lanes: dict[str, int],
+    fire_lanes: dict[str, int],
+    together: dict[str, int],
 ) -> Core:
     edges = network.projections_to(layer.name)
     convolutions = convolutions_of(network, layer)
@@ -206,9 +223,13 @@ def _map_layer(
         "sum_bits": max(2, reduce(operator.add, sums).bits),
         "neuron": layer.neuron,
         "weights": network.weights,
+        "sent_per_cycle": together.get(layer.name, 1),
         "sends": cast(Sends, network.readout.kind) if read_out else "spikes",
     }
-    sources = [_source(network, edge, shift) for edge in edges]
+    sources = [
+        _source(network, edge, shift) | {"events_per_cycle": together.get(edge.pre, 1)}
+        for edge in edges
+    ]
     if not convolutions:
         return Core(sources=tuple(Source(**source) for source in sources), **common)
     maps = []

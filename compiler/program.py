@@ -18,6 +18,7 @@ from safetensors.numpy import save
 
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.events_per_cycle import check_events_per_cycle
 from spikeloom.compiler.files import write_bytes
 from spikeloom.compiler.fixed import Decay, IntArray, Reset
 from spikeloom.compiler.geometry import Convolution, Pooling
@@ -37,7 +38,7 @@ from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 from spikeloom.compiler.weight_storage import WeightStorage
 
 FORMAT = "spikeloom program"
-VERSION = 5
+VERSION = 6
 
 ARITHMETIC = {
     "integers": "two's complement",
@@ -75,15 +76,20 @@ class Program:
     Layers that `lanes` does not name get one lane per neuron; `fire_lanes` is for the fire scan,
     see `cores.Core`. Networks that the accelerator does not take are programs as well: these can be
     simulated.
+
+    Populations that `events_per_cycle` names send the events of so many neighbouring neurons as
+    one, see `compiler.events_per_cycle`.
     """
 
     network: Network
     lanes: dict[str, int]
     fire_lanes: dict[str, int] = field(default_factory=dict)
+    events_per_cycle: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_network(self.network)
         check_lanes(self.network, self.lanes, self.fire_lanes)
+        check_events_per_cycle(self.network, self.events_per_cycle)
 
     @cached_property
     def cores(self) -> tuple[Core, ...]:
@@ -94,7 +100,14 @@ class Program:
         SpikeloomError
             If the network has what the accelerator does not have yet.
         """
-        return map_network(self.network, self.lanes, self.fire_lanes)
+        return map_network(self.network, self.lanes, self.fire_lanes, self.events_per_cycle)
+
+    @property
+    def events_per_word(self) -> int:
+        """Neighbouring inputs whose events share a word of the accelerator's input."""
+        if self.network.on_chip is not None:
+            return 1
+        return self.events_per_cycle.get(self.network.input.name, 1)
 
     @cached_property
     def refusal(self) -> str | None:
@@ -148,6 +161,7 @@ class Program:
             "name": item.name,
             "shape": list(item.shape),
             "source": item.source,
+            "events_per_cycle": self.events_per_cycle.get(item.name, 1),
         }
         neuron = item.neuron
         if isinstance(neuron, FixedNeuron):
@@ -200,10 +214,13 @@ class Program:
             raise SpikeloomError(f"program file '{path}' is damaged: {error!r}") from error
 
     def with_lanes(
-        self, lanes: dict[str, int], fire_lanes: dict[str, int] | None = None
+        self,
+        lanes: dict[str, int],
+        fire_lanes: dict[str, int] | None = None,
+        events_per_cycle: dict[str, int] | None = None,
     ) -> "Program":
         """The same network folded otherwise; by default with the default number of fire lanes."""
-        return Program(self.network, lanes, fire_lanes or {})
+        return Program(self.network, lanes, fire_lanes or {}, events_per_cycle or {})
 
     def __str__(self) -> str:
         if self.refusal is not None:
@@ -211,7 +228,8 @@ class Program:
         folding = [
             f"  core {core.name}: {core.lanes} lanes x {core.groups} groups, "
             f"{core.fire_lanes} fire lanes, "
-            f"weights {core.weight_words} x {core.lanes * core.weight_bits} bits"
+            f"weights {core.weight_words} x {core.word_weights * core.weight_bits} bits"
+            + (f", {core.events_per_cycle} events per cycle" if core.events_per_cycle > 1 else "")
             for core in self.cores
         ]
         return "\n".join([str(self.network), *folding])
@@ -260,9 +278,12 @@ def _program(description: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> P
     populations = []
     lanes: dict[str, int] = {}
     fire_lanes: dict[str, int] = {}
+    events_per_cycle: dict[str, int] = {}
     for entry in description["populations"]:
         name = entry["name"]
         neuron = None
+        if entry["events_per_cycle"] > 1:
+            events_per_cycle[name] = entry["events_per_cycle"]
         if "decay_shift" in entry:
             lanes[name] = entry["lanes"]
             if entry["fire_lanes"] is not None:
@@ -288,7 +309,7 @@ def _program(description: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> P
         on_chip=None if on_chip is None else OnChipEncoder(**on_chip),
         weights=description["weights"],
     )
-    return Program(network, lanes, fire_lanes)
+    return Program(network, lanes, fire_lanes, events_per_cycle)
 
 
 def _neuron(entry: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> FixedNeuron:

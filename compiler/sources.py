@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikeloom.compiler.addresses import Addresses
 from spikeloom.compiler.fixed import IntArray, signed_bits
@@ -24,6 +26,7 @@ class Source:
     delay : time steps from an event to its effect: 1 for the layer itself, else 0
     waiting : events that may wait in a memory before the core; 0 for the two places of a queue in
         registers
+    events_per_cycle : neighbouring neurons whose events travel as one, E
     """
 
     name: str
@@ -34,16 +37,28 @@ class Source:
     shift: int = 0
     delay: int = 0
     waiting: int = 0
+    events_per_cycle: int = 1
 
     @cached_property
     def addresses(self) -> Addresses:
-        """Of the population's events."""
-        return Addresses(self.shape)
+        """Of the population's events: of its neurons, or of blocks of E neurons."""
+        if self.events_per_cycle == 1:
+            return Addresses(self.shape)
+        return Addresses((self.senders,))
 
     @cached_property
     def inputs(self) -> int:
         """Number of neurons of the population."""
         return int(np.prod(self.shape))
+
+    @cached_property
+    def senders(self) -> int:
+        """Number of blocks of E neurons, each of which sends an event where one of them does."""
+        return -(-self.inputs // self.events_per_cycle)
+
+    def sent(self, spikes: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+        """Where an event is sent, shape (.., senders), of spikes of shape (.., inputs)."""
+        return blocks_sent(spikes, self.events_per_cycle)
 
     @cached_property
     def value_bits(self) -> int:
@@ -71,6 +86,18 @@ class MapSource(Source):
         if len(self.shape) == 3:
             return self.shape[0], self.shape[1], self.shape[2]
         return self.inputs, 1, 1
+
+
+def blocks_sent(spikes: NDArray[np.integer[Any]], neurons: int) -> NDArray[np.bool_]:
+    """In which blocks of so many neurons there is a spike, of spikes of shape (.., neurons)."""
+    missing = -spikes.shape[-1] % neurons
+    padded = np.pad(spikes != 0, [(0, 0)] * (spikes.ndim - 1) + [(0, missing)])
+    return np.asarray(padded.reshape(*spikes.shape[:-1], -1, neurons).any(-1))
+
+
+def values_bits(each: int, neurons: int) -> int:
+    """Width of the values of an event of so many neurons; a spike beside others has one bit."""
+    return neurons * max(each, neurons > 1)
 
 
 def value_bits(lowest: int, highest: int) -> int:

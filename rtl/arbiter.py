@@ -90,7 +90,14 @@ class Arbiter(wiring.Component):
         """Make an event of a source one of all sources."""
         core, source, joined = self.core, self.core.sources[number], self.joined.i.p
         m.d.comb += [joined.address.eq(joined_address(core, number, event.address))]
-        if core.value_bits:
+        if core.events_per_cycle > 1:
+            # Who sends fewer events at a time has only the first of the weights in a word.
+            values = list(event.value) if source.events_per_cycle > 1 else [1]
+            if source.events_per_cycle == 1 and source.value_bits:
+                values = [event.value]
+            values += [0] * (core.events_per_cycle - len(values))
+            m.d.comb += [joined.value[place].eq(value) for place, value in enumerate(values)]
+        elif core.value_bits:
             m.d.comb += joined.value.eq(event.value if source.value_bits else 1)
         m.d.comb += joined.source.eq(number)
 
@@ -110,7 +117,7 @@ class Arbiter(wiring.Component):
 def joined_address(core, number, address):
     """`core.joined` in gates."""
     if not is_convolution(core):
-        return address + core.first_inputs[number]
+        return address + core.first_senders[number]
     fields = zip(core.sources[number].addresses.fields, core.fields_joined, strict=True)
     padding = (
         (address[own.start : own.end], Const(0, common.width - own.width)) for own, common in fields
@@ -176,7 +183,7 @@ class ArbiterModel:
     def _join(self, number: int, event: int) -> int:
         code = self.codes[number]
         address = self.core.joined(number, code.address(event))
-        return self.code.event(address, code.value(event), number)
+        return self.code.event(address, *code.values(event), source=number)
 
     def clock(self, pushed: list[int | None], pop: bool) -> None:
         """Go on by one clock edge.

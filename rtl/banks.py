@@ -239,11 +239,11 @@ class BankArrayModel:
         self.table = weights
         self.weights = cache(self._weights)
 
-    def settle(self, operation: Operation, row: int, value: int) -> None:
-        """Let the write ports settle: the operation in `apply`, its row of weights, the value."""
+    def settle(self, operation: Operation, row: int, values: tuple[int, ...]) -> None:
+        """Let the write ports settle: the operation in `apply`, its weights, its value."""
         self.port = []
         if operation.kind == ADD:
-            weights = self.weights(row, value)
+            weights = self.weights(row, values)
             for bank, place in self.used(operation.target):
                 word = place + operation.group
                 self.port.append((bank, word, self.banks[bank][word] + weights[bank]))
@@ -251,9 +251,9 @@ class BankArrayModel:
             ((bank, place),) = self.used(operation.target)
             self.port.append((bank, place + operation.group, self.offset))
 
-    def _weights(self, row: int, value: int) -> list[int]:
+    def _weights(self, row: int, values: tuple[int, ...]) -> list[int]:
         """What an event adds to the integer of a word, per bank."""
-        lanes = self.table[row].reshape(self.core.banks, -1) * value
+        lanes = self.table[row].reshape(self.core.banks, -1) * values[0]
         return [(pack_lanes(each, self.lane_bits) ^ self.offset) - self.offset for each in lanes]
 
     def sums(self) -> np.ndarray:

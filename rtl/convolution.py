@@ -342,7 +342,7 @@ class ConvolutionEngineModel(SynapseEngineModel):
             return
         operation, row, _ = self.head_visits[self.visit]
         self.wait -= self.wait > 0
-        self.stages = [*self.stages[1:], (operation, row, self._factor(event))]
+        self.stages = [*self.stages[1:], (operation, row, self._factors(event))]
         self.visit = 0 if self.takes else self.visit + 1
         self.credits += release
 

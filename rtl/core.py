@@ -53,7 +53,9 @@ class LayerCore(wiring.Component):
             f"i{number}": In(stream.Signature(source_layout(source)))
             for number, source in enumerate(core.sources)
         }
-        sent = event_stream(core.addresses_out.count, core.value_sent_bits)
+        sent = event_stream(
+            core.event_addresses_out.count, core.value_sent_bits, core.sent_per_cycle
+        )
         super().__init__(inputs | {"o": Out(sent)} | load_member(core))
 
     @property

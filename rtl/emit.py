@@ -56,7 +56,7 @@ def emit(program: Program, directory: Path, probe: bool = False) -> dict[str, Pa
 
 def memory_image(core: Core) -> str:
     """The weight memory of a core in the format of `$readmemh`."""
-    digits = -(-core.lanes * core.weight_bits // 4)
+    digits = -(-core.word_weights * core.weight_bits // 4)
     return "".join(f"{word:0{digits}x}\n" for word in weight_words(core))
 
 

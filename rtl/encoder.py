@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """The spike encoder: turns the spikes of a scan into a stream of events."""
 
-from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,7 +17,8 @@ class SpikeEncoder(wiring.Component):
 
     Vectors with spikes, and the last one of a scan, wait in a queue, each with the address of its
     first neuron; those without spikes give their place back at once. The head of the queue is
-    loaded into the word register, which sends one event per clock cycle. A change of vectors costs
+    loaded into the word register, which sends one event per clock cycle: of one neuron, or of a
+    block of neighbouring neurons with at least one spike. A change of vectors costs
     nothing beside the events, as the next one is loaded with the last event of the one before.
 
     Parameters
@@ -48,6 +49,7 @@ class SpikeEncoder(wiring.Component):
         self.word_base = Signal(base_bits)
         self.word_end = Signal()
         self.word_last = Signal()
+        self.blocks = _blocks(core)
         self.any_spike = Signal()
         self.many_spikes = Signal()
         super().__init__(
@@ -55,7 +57,7 @@ class SpikeEncoder(wiring.Component):
                 "vector_valid": In(1),
                 "vector": In(vector_layout(core)),
                 "release": Out(2),
-                "o": Out(event_stream(core.addresses_out.count)),
+                "o": Out(event_stream(core.event_addresses_out.count, neurons=core.sent_per_cycle)),
             }
         )
 
@@ -90,7 +92,7 @@ class SpikeEncoder(wiring.Component):
         # Whether the word has a spike, and more than one, is known beside it, so that the way from
         # there to `load` is short.
         any_spike, many_spikes = self.any_spike, self.many_spikes
-        others = _without_lowest(self.word)
+        others = _without_lowest(self.word, self.blocks)
         with m.If(load):
             m.d.sync += [
                 self.word.eq(head.spikes),
@@ -98,26 +100,30 @@ class SpikeEncoder(wiring.Component):
                 self.word_end.eq(head.scan_end),
                 self.word_last.eq(head.window_end),
                 any_spike.eq(head.spikes.any()),
-                many_spikes.eq(_without_lowest(head.spikes).any()),
+                many_spikes.eq(_without_lowest(head.spikes, self.blocks).any()),
             ]
         with m.Elif(self.o.ready):
             m.d.sync += [
                 self.word.eq(others),
                 self.word_end.eq(self.word_end & any_spike),
                 any_spike.eq(many_spikes),
-                many_spikes.eq(_without_lowest(others).any()),
+                many_spikes.eq(_without_lowest(others, self.blocks).any()),
             ]
         only_event = Mux(any_spike, ~many_spikes & ~self.word_end, 1)
         m.d.comb += load.eq(queue.valid & (~self.o.valid | (self.o.ready & only_event)))
 
-        lowest = Signal(range(core.fire_lanes))
-        for lane in reversed(range(core.fire_lanes)):
-            with m.If(self.word[lane]):
-                m.d.comb += lowest.eq(lane)
+        together = core.sent_per_cycle
+        lowest, spikes = Signal(range(len(self.blocks))), Signal(together)
+        for number, block in reversed([*enumerate(self.blocks)]):
+            with m.If(self.word[block].any()):
+                m.d.comb += [lowest.eq(number), spikes.eq(self.word[block])]
+        if together > 1:
+            m.d.comb += Value.cast(self.o.p.value).eq(spikes)
+        first = self.word_base[together.bit_length() - 1 :]
         ending = ~any_spike & self.word_end
         m.d.comb += [
             self.o.valid.eq(any_spike | self.word_end),
-            self.o.p.address.eq(Mux(any_spike, self.word_base + lowest, 0)),
+            self.o.p.address.eq(Mux(any_spike, first + lowest, 0)),
             self.o.p.end.eq(ending),
             self.o.p.last.eq(ending & self.word_last),
         ]
@@ -150,9 +156,16 @@ class SpikeEncoder(wiring.Component):
         return SpikeEncoderModel(self.core)
 
 
-def _without_lowest(word):
-    """The word without its lowest bit that is set; a carry chain would be slower."""
-    return Cat(word[lane] & word[:lane].any() for lane in range(len(word)))
+def _without_lowest(word, blocks):
+    """The word without its lowest block in which a bit is set; a carry chain would be slower."""
+    width = blocks[0].stop
+    return Cat(word[block] & word[: block.start].any().replicate(width) for block in blocks)
+
+
+def _blocks(core) -> list[slice]:
+    """The lanes of a row whose spikes leave as one event."""
+    together = core.sent_per_cycle
+    return [slice(first, first + together) for first in range(0, core.fire_lanes, together)]
 
 
 def _bases(core) -> tuple[list[int], list[int]]:
@@ -177,7 +190,8 @@ class SpikeEncoderModel:
 
     def __init__(self, core):
         self.core = core
-        self.code = EventCode(core.addresses_out.count)
+        self.together = core.sent_per_cycle
+        self.code = EventCode(core.event_addresses_out.count, neurons=self.together)
         # Each with the address of its first neuron.
         self.vectors: list[tuple[int, int]] = []
         self.bases, self.addresses = _bases(core)
@@ -192,9 +206,25 @@ class SpikeEncoderModel:
     @property
     def event(self) -> int:
         """The event at the output."""
-        if self.word:
-            return self.word_base + (self.word & -self.word).bit_length() - 1
-        return self.ending
+        if not self.word:
+            return self.ending
+        address = self.word_base + (self.word & -self.word).bit_length() - 1
+        if self.together == 1:
+            return address
+        spikes = self.word & self._lowest
+        values = (spikes >> lane & 1 for lane in range(self._start, self._start + self.together))
+        return self.code.event(address // self.together, *values)
+
+    @property
+    def _start(self) -> int:
+        """The first lane of the lowest block with spikes."""
+        lowest = (self.word & -self.word).bit_length() - 1
+        return lowest - lowest % self.together
+
+    @property
+    def _lowest(self) -> int:
+        """The lanes of the lowest block with spikes, as a mask."""
+        return ((1 << self.together) - 1) << self._start if self.word else 0
 
     @property
     def waits(self) -> bool:
@@ -209,7 +239,7 @@ class SpikeEncoderModel:
         """Whether a vector leaves the queue in this cycle."""
         if not self.vectors:
             return False
-        only_event = not (self.word & (self.word - 1) or (self.word and self.ending))
+        only_event = not (self.word & ~self._lowest or (self.word and self.ending))
         return not self.valid or (ready and only_event)
 
     def clock(self, vector: int | None, ready: bool, load: bool) -> None:
@@ -222,7 +252,7 @@ class SpikeEncoderModel:
             self.ending = (self.code.window_end if window_end else self.code.end) * scan_end
         elif ready:
             if self.word:
-                self.word &= self.word - 1
+                self.word &= ~self._lowest
             else:
                 self.ending = 0
         if vector is not None:

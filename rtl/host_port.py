@@ -1,12 +1,13 @@
 """The input side of the host port: checks the words that arrive and makes events of them."""
 
-from amaranth import Const, Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from spikeloom.compiler.addresses import Addresses
+from spikeloom.compiler.events_per_cycle import input_addresses
 from spikeloom.compiler.sources import value_bits
 from spikeloom.rtl.events import EventCode, WordFormat, event_stream
+from spikeloom.rtl.lane_words import signed_lanes
 from spikeloom.rtl.probe import Probe
 
 # So many samples can be told apart on their way through the accelerator: more than it ever holds.
@@ -27,6 +28,7 @@ class EventInput(wiring.Component):
     Parameters
     ----------
     network : a fixed network
+    events_per_cycle : neighbouring inputs whose events share a word
 
     Members
     -------
@@ -40,11 +42,12 @@ class EventInput(wiring.Component):
     error : Out(1), a malformed word has arrived since reset
     """
 
-    def __init__(self, network):
+    def __init__(self, network, events_per_cycle: int = 1):
         self.network = network
-        self.addresses = Addresses(network.input.shape)
+        self.addresses = input_addresses(network, events_per_cycle)
+        self.events_per_cycle = events_per_cycle
         self.value_bits = value_bits(network.events.lowest, network.events.highest)
-        self.format = WordFormat(self.addresses.count, self.value_bits)
+        self.format = WordFormat(self.addresses.count, self.value_bits, events_per_cycle)
         # The ends of steps that a sample has.
         self.steps = 1 if network.events.constant else network.steps
         self.step = Signal(range(self.steps))
@@ -57,7 +60,7 @@ class EventInput(wiring.Component):
                 "ready": Out(1),
                 "word": In(self.format.bits),
                 "last": In(1),
-                "o": Out(event_stream(self.addresses.count, self.value_bits)),
+                "o": Out(event_stream(self.addresses.count, self.value_bits, events_per_cycle)),
                 "begin": Out(1),
                 "begin_ready": In(1),
                 "stop": In(1),
@@ -94,9 +97,9 @@ class EventInput(wiring.Component):
             self.o.p.last.eq(window_end | ending),
             self.begin.eq(self.valid & self.ready & ~self.begun),
         ]
-        if self.value_bits:
-            value = self.word[self.format.address_bits :][: self.value_bits]
-            m.d.comb += self.o.p.value.eq(Mux(end | ending, 0, value))
+        values = self.word[self.format.address_bits : self.format.used]
+        if len(values):
+            m.d.comb += Value.cast(self.o.p.value).eq(Mux(end | ending, 0, values))
         with m.If(ending & self.o.ready):
             m.d.sync += self.dropping.eq(1)
         with m.If(self.valid & self.ready):
@@ -115,7 +118,7 @@ class EventInput(wiring.Component):
 
     def _is_legal(self):
         """Whether the word names an input, with a value in its range."""
-        events, used = self.network.events, self.format.address_bits + self.format.value_bits
+        events, used = self.network.events, self.format.used
         address = self.word[: self.format.address_bits]
         legal = Const(1)
         for field in self.addresses.fields:
@@ -124,8 +127,10 @@ class EventInput(wiring.Component):
         if used < self.format.bits - 1:
             legal &= self.word[used:-1] == 0
         if self.value_bits:
-            value = self.word[self.format.address_bits : used].as_signed()
-            legal &= (value >= events.lowest) & (value <= events.highest)
+            for value in signed_lanes(
+                self.word[self.format.address_bits : used], self.events_per_cycle
+            ):
+                legal &= (value >= events.lowest) & (value <= events.highest)
         return legal
 
     def model(self):
@@ -145,7 +150,7 @@ class EventInputModel:
         self.events, self.addresses = port.network.events, port.addresses
         self.value_bits = port.value_bits
         self.format = port.format
-        self.code = EventCode(port.addresses.count, port.value_bits)
+        self.code = EventCode(port.addresses.count, port.value_bits, neurons=port.events_per_cycle)
         self.steps = port.steps
         self.step = self.samples_done = 0
         self.begun = self.dropping = self.error = False
@@ -184,10 +189,10 @@ class EventInputModel:
         return word
 
     def _is_legal(self, word: int) -> bool:
-        value = self.code.value(word)
         if word >= self.code.end or not self.addresses.is_neuron(self.code.address(word)):
             return False
-        return not self.value_bits or self.events.lowest <= value <= self.events.highest
+        lowest, highest = self.events.lowest, self.events.highest
+        return all(lowest <= value <= highest for value in self.code.values(word))
 
     def values(self) -> tuple[int, ...]:
         """Values of the probes."""

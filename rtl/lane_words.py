@@ -18,6 +18,15 @@ def joined_lanes(values, bits):
     )
 
 
+def balanced_sum(values):
+    """The sum of values, added in pairs: as few additions one after the other as can be."""
+    while len(values) > 1:
+        odd = values[len(values) & ~1 :]
+        pairs = zip(values[: len(values) & ~1 : 2], values[1::2], strict=True)
+        values = [first + second for first, second in pairs] + odd
+    return values[0]
+
+
 def lane_word(values, bits) -> int:
     """The integer that holds integers side by side."""
     return sum(

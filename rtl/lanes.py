@@ -139,14 +139,14 @@ class LaneArrayModel:
         self.port: tuple[int, int] | None = None
 
     def load(self, weights: IntArray) -> None:
-        """Take these weights, shape (words, lanes), from here on."""
+        """Take these weights, in the order of `Core.weight_table`, from here on."""
         self.rows = weights
-        self.raised: dict[tuple[int, int], int] = {}
+        self.raised: dict[tuple[int, tuple[int, ...]], int] = {}
 
-    def settle(self, operation: Operation, row: int, value: int) -> None:
-        """Let the write port settle: the operation in `apply`, its row of weights, the value."""
+    def settle(self, operation: Operation, row: int, values: tuple[int, ...]) -> None:
+        """Let the write port settle: the operation in `apply`, its row of weights, the values."""
         if operation.kind == ADD:
-            self.port = operation.group, self.groups[operation.group] + self._weights(row, value)
+            self.port = operation.group, self.groups[operation.group] + self._weights(row, values)
         elif operation.kind == NONE:
             self.port = None
         elif self.core.groups == 1:
@@ -158,12 +158,13 @@ class LaneArrayModel:
         else:
             self.port = None
 
-    def _weights(self, row: int, value: int) -> int:
+    def _weights(self, row: int, values: tuple[int, ...]) -> int:
         """What an event adds to the integer of a group."""
-        known = self.raised.get((row, value))
+        known = self.raised.get((row, values))
         if known is None:
-            known = pack_lanes(self.rows[row] * value, self.lane_bits) ^ self.offset
-            known = self.raised[row, value] = known - self.offset
+            weights = np.asarray(values) @ self.rows[row].reshape(len(values), -1)
+            known = pack_lanes(weights, self.lane_bits) ^ self.offset
+            known = self.raised[row, values] = known - self.offset
         return known
 
     def sums(self) -> np.ndarray:

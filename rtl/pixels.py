@@ -33,13 +33,16 @@ class PixelScan:
     rows : of the scan
     codes : what is kept of each pixel value; 0 never spikes
     code_bits : width of a code
+    sent_per_cycle : neighbouring pixels whose spikes leave as one event
     """
 
-    def __init__(self, network):
+    def __init__(self, network, sent_per_cycle: int = 1):
         self.network = network
+        self.sent_per_cycle = sent_per_cycle
         self.encoder, self.steps = network.on_chip, network.steps
         self.addresses_in = Addresses(network.input.shape)
         self.addresses_out = Addresses((self.addresses_in.count,))
+        self.event_addresses_out = Addresses((-(-self.addresses_in.count // sent_per_cycle),))
         self.fire_lanes = self.lanes_per_group = pixel_lanes(self.addresses_in)
         self.rows = self.groups = pixel_rows(self.addresses_in)
         self.parts, self.value_sent_bits = 1, 0
@@ -68,6 +71,7 @@ class PixelEncoder(wiring.Component):
     Parameters
     ----------
     network : a fixed network with an encoder on the chip
+    sent_per_cycle : neighbouring pixels whose spikes leave as one event
 
     Members
     -------
@@ -77,8 +81,8 @@ class PixelEncoder(wiring.Component):
     decided : In(IN_FLIGHT_BITS)
     """
 
-    def __init__(self, network):
-        self.scan = scan = PixelScan(network)
+    def __init__(self, network, sent_per_cycle: int = 1):
+        self.scan = scan = PixelScan(network, sent_per_cycle)
         self.sample = Signal(IN_FLIGHT_BITS)
         self.closing = Signal()
         self.filling, self.scanned = Signal(), Signal()
@@ -96,7 +100,7 @@ class PixelEncoder(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(layout)),
-                "o": Out(event_stream(scan.addresses_in.count)),
+                "o": Out(event_stream(scan.event_addresses_out.count, neurons=sent_per_cycle)),
                 "stop": In(1),
                 "decided": In(IN_FLIGHT_BITS),
             }

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from spikeloom.compiler.core_pipeline import has_scale_stage, product_bits
 from spikeloom.rtl.delays import delayed
 from spikeloom.rtl.events import EventCode, joined_layout
-from spikeloom.rtl.lane_words import signed_lanes
+from spikeloom.rtl.lane_words import balanced_sum, signed_lanes
 from spikeloom.rtl.loading import load_member, load_of
 from spikeloom.rtl.operations import NO_OPERATION, Kind, Operation, operation_layout
 from spikeloom.rtl.probe import Probe
@@ -31,10 +31,11 @@ class SynapseEngine(wiring.Component):
     """Address generator and weight memory of a core.
 
     An event of input a visits the groups 0 .. G-1, one per clock cycle, each with one word of
-    weights. The end of a time step visits the rows of the fire scan likewise. Operations pass the
-    pipeline stages `fetch`, while the weight memory is read, where events have values or sources
-    differ in their scale `scale`, when the weights are multiplied and shifted, and `apply`, when
-    the lanes act.
+    weights. Where an event stands for E neighbouring inputs, a word has the weights of all of them,
+    which are multiplied and summed before the lanes. The end of a time step visits the rows of the
+    fire scan likewise. Operations pass the pipeline stages `fetch`, while the weight memory is
+    read, where there is something to multiply, to sum or to shift `scale`, and `apply`, when the
+    lanes act.
 
     Where the input is constant, the events of a window come once and its end starts the fire scans
     of all T steps, one after the other.
@@ -56,7 +57,7 @@ class SynapseEngine(wiring.Component):
     release : In(2), how many places have become free
     before : Out, the operation that is in `apply` one cycle later
     apply : Out, the operation to carry out
-    weights : Out(lanes * product_bits), the weights of `apply` times the value, lane 0 lowest
+    weights : Out(lanes * product_bits), the weights of `apply` times the values, lane 0 lowest
     load : In(LoadSignature), where weights can be loaded
     """
 
@@ -199,23 +200,36 @@ class SynapseEngine(wiring.Component):
             return
         m.d.sync += [self.before.eq(self.fetch), self.apply.eq(self.before)]
         # Two cycles later than the memory is asked, the weights are in `word`.
-        factor = delayed(m, self.i.p.value, delay + 2) if core.value_bits else Const(1)
+        factors = [Const(1)]
+        if core.value_bits or core.events_per_cycle > 1:
+            values = delayed(m, self.i.p.value, delay + 2)
+            factors = list(values) if core.events_per_cycle > 1 else [values]
         source = delayed(m, self.i.p.source, delay + 2) if core.largest_shift else Const(0)
         bits = product_bits(core)
-        for lane, weight in enumerate(signed_lanes(word, core.lanes)):
-            scaled = weight
-            if core.has_products:
-                scaled = weight * factor
-            elif core.value_bits:
-                scaled = Mux(factor == 0, 0, Mux(factor[-1], -weight, weight))
+        weights = signed_lanes(word, core.word_weights)
+        for lane in range(core.lanes):
+            of_lane = zip(weights[lane :: core.lanes], factors, strict=True)
+            scaled = balanced_sum([self._product(*pair) for pair in of_lane])
             if core.largest_shift:
                 scaled = Array(scaled << each.shift for each in core.sources)[source]
             m.d.sync += self.weights[lane * bits : (lane + 1) * bits].eq(scaled)
+
+    def _product(self, weight, factor):
+        """A weight times the value of an event."""
+        core = self.core
+        if core.has_products:
+            return weight * factor
+        if core.value_bits:
+            return Mux(factor == 0, 0, Mux(factor[-1], -weight, weight))
+        return Mux(factor, weight, 0) if core.events_per_cycle > 1 else weight
 
     def model(self):
         """The cycle model of this engine."""
         return SynapseEngineModel(self.core, self.pause, self.credits.init)
 
+
+# An operation, its row of weights, and what these are multiplied by.
+Stage = tuple[Operation, int, tuple[int, ...]]
 
 # Plain integers: the model compares them in every cycle.
 IDLE, ADD, FIRE, BLOCKED, WAIT, CLEAR = (state.value for state in Activity)
@@ -229,7 +243,7 @@ class SynapseEngineModel:
     Attributes
     ----------
     state : the engine's state in this cycle
-    stages : operation, row of weights and factor, of `apply` and the stages before, latest first
+    stages : operation, row of weights and factors, of `apply` and the stages before, latest first
     transitions : pairs of different states that have followed on each other
     """
 
@@ -242,8 +256,8 @@ class SynapseEngineModel:
         self.group = self.row = self.step = self.wait = 0
         self.credits = credits
         self.uncleared = True
-        self.nothing = NO_OPERATION, 0, 0
-        self.stages = [self.nothing] * (3 if has_scale_stage(core) else 2)
+        self.nothing: Stage = NO_OPERATION, 0, ()
+        self.stages: list[Stage] = [self.nothing] * (3 if has_scale_stage(core) else 2)
         self.state = CLEAR
         self.transitions: set[tuple[int, int]] = set()
         self.packed = cache(lambda operation: operation.packed(core))
@@ -303,7 +317,7 @@ class SynapseEngineModel:
             self.transitions.add((before, self.state))
 
     @property
-    def apply(self) -> tuple[Operation, int, int]:
+    def apply(self) -> Stage:
         """The operation to carry out, its row of weights and what they are multiplied by."""
         return self.stages[0]
 
@@ -337,16 +351,17 @@ class SynapseEngineModel:
         if self.state == ADD:
             address = self.code.address(event)
             row = address * self.core.groups + self.group
-            issued = Operation(Kind.ADD.value, self.group), row, self._factor(event)
+            issued = Operation(Kind.ADD.value, self.group), row, self._factors(event)
             self.group = (self.group + 1) % self.core.groups
         elif self.state in (FIRE, CLEAR):
-            issued = self._scanned(event), 0, 0
+            issued = self._scanned(event), 0, ()
         self.stages = [*self.stages[1:], issued]
         self.credits += release - (self.state == FIRE)
 
-    def _factor(self, event: int) -> int:
-        """What an event multiplies its weights by: its value, and the scale of its source."""
-        return self.code.value(event) << self.core.sources[self.code.source(event)].shift
+    def _factors(self, event: int) -> tuple[int, ...]:
+        """What an event multiplies its weights by: its values, and the scale of its source."""
+        shift = self.core.sources[self.code.source(event)].shift
+        return tuple(value << shift for value in self.code.values(event))
 
     def _scanned(self, event: int) -> Operation:
         operation = self.scan[self.row]

@@ -47,8 +47,11 @@ class Accelerator(wiring.Component):
         self.program = program
         cores, network = program.cores, program.network
         last = cores[-1]
-        self.input = EventInput(network)
-        self.pixels = None if network.on_chip is None else PixelEncoder(network)
+        self.input = EventInput(network, program.events_per_word)
+        self.pixels = None
+        if network.on_chip is not None:
+            sent = program.events_per_cycle.get(network.input.name, 1)
+            self.pixels = PixelEncoder(network, sent)
         self.layers = [LayerCore(core) for core in cores]
         self.readout_queue = EventQueue(event_layout(last.neurons, last.value_sent_bits))
         self.readout = Readout(

@@ -14,7 +14,7 @@ UNINITIALISED = {"uninitialised": 1}
 
 
 def weight_words(core) -> list[int]:
-    """The contents of a core's weight memory: one integer per word, lane 0 lowest."""
+    """The contents of a core's weight memory: one integer per word, its first weight lowest."""
     return [lane_word(row, core.weight_bits) for row in core.weight_table]
 
 
@@ -47,8 +47,8 @@ def weight_memory(m, core, row, reading, *, load=None, ranked=False, attrs=None)
         if core.weights == "loaded":
             init, attrs = [], UNINITIALISED
     words = []
-    for number, (first, lanes) in enumerate(_parts(core)):
-        start, width = first * core.weight_bits, lanes * core.weight_bits
+    for number, (first, count) in enumerate(_parts(core)):
+        start, width = first * core.weight_bits, count * core.weight_bits
         mask = (1 << width) - 1
         here = None
         if load is not None:
@@ -74,14 +74,15 @@ def weight_memory(m, core, row, reading, *, load=None, ranked=False, attrs=None)
 
 
 def _parts(core):
-    """First lane and number of lanes of each memory that the weights are divided among.
+    """First weight and number of weights of each memory that those of a word are divided among.
 
-    A word of an image goes to the memories of its column, so none has lanes of two columns.
+    A word of an image goes to the memories of its column, so none has weights of two columns.
     """
-    if core.weight_memories == core.lanes:
+    if core.weight_memories == core.word_weights:
         most = 1
     elif core.has_run_time_weights:
         most = lanes_per_column(core.weight_bits)
     else:
-        most = core.lanes
-    return [(first, min(most, core.lanes - first)) for first in range(0, core.lanes, most)]
+        most = core.word_weights
+    starts = range(0, core.word_weights, most)
+    return [(first, min(most, core.word_weights - first)) for first in starts]

@@ -82,7 +82,7 @@ async def lockstep(dut: Any) -> None:
     configuration = json.loads(Path(os.environ[CONFIGURATION]).read_text())
     program = Program.load(Path(configuration["program"]))
     spikes = np.load(configuration["spikes"])["spikes"]
-    words = input_words(program.network, spikes)
+    words = input_words(program.network, spikes, program.events_per_word)
     accelerator = Accelerator(program, configuration["probe"])
 
     Clock(dut.clk, 10, "ns").start()

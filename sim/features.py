@@ -138,6 +138,18 @@ FEATURES: dict[str, Has] = {
     # Folding and size.
     "all lanes": _some_core(lambda core: core.groups == 1),
     "several groups": _some_core(lambda core: core.groups > 1),
+    "several events of the input per cycle": lambda program: (
+        program.cores[0].sources[0].events_per_cycle > 1
+    ),
+    "several events of a layer per cycle": _some_core(
+        lambda core: core.sent_per_cycle > 1 and core.rows > 1
+    ),
+    "several graded events per cycle": _some_core(
+        lambda core: core.has_products and core.events_per_cycle > 1
+    ),
+    "sources with different numbers of events per cycle": _some_core(
+        lambda core: len({source.events_per_cycle for source in core.sources}) > 1
+    ),
     "one lane": _some_core(lambda core: core.lanes == 1 and core.neurons > 1),
     "lanes that do not divide the neurons": _some_core(
         lambda core: core.channels % core.lanes_per_group > 0

@@ -36,7 +36,7 @@ class Case:
     network : its name in the zoo
     title : tells it from the network's other cases
     weight_bits : 8 for the network in floats, rounded; fewer for the one that was trained for them
-    lanes, fire_lanes : see `Program`
+    lanes, fire_lanes, events_per_cycle : see `Program`
     early_stop : whether the readout answers with the first spike
     weights : see `spikeloom.compiler.weight_storage`
     board : whose bitstream is built; None for the accelerator alone, with ports on any pins
@@ -49,6 +49,7 @@ class Case:
     weight_bits: int = 8
     lanes: tuple[tuple[str, int], ...] = ()
     fire_lanes: tuple[tuple[str, int], ...] = ()
+    events_per_cycle: tuple[tuple[str, int], ...] = ()
     early_stop: bool = False
     weights: WeightStorage = "fixed"
     board: str | None = None
@@ -57,6 +58,12 @@ class Case:
 
 CASES = (
     Case("stbp-mnist-mlp128", "all lanes", fire_lanes=(("output", 2),)),
+    Case(
+        "stbp-mnist-mlp128",
+        "all lanes, two events per cycle",
+        fire_lanes=(("output", 2),),
+        events_per_cycle=(("spikes", 2), ("hidden1", 2)),
+    ),
     Case(
         "stbp-mnist-mlp128",
         "smallest",
@@ -159,6 +166,7 @@ class Measured:
             "steps": self.program.network.steps,
             "weight_bits": self.case.weight_bits,
             "lanes": {core.name: core.lanes for core in self.program.cores},
+            "events_per_cycle": {core.name: core.events_per_cycle for core in self.program.cores},
             "fire_lanes": {core.name: core.fire_lanes for core in self.program.cores},
             "accuracy": self.accuracy,
             "density": self.density,
@@ -203,7 +211,9 @@ def build_program(case: Case) -> tuple[Program, float | None]:
     )
     if case.early_stop:
         network = network.with_early_stop()
-    program = Program(lower(network), dict(case.lanes), dict(case.fire_lanes))
+    program = Program(
+        lower(network), dict(case.lanes), dict(case.fire_lanes), dict(case.events_per_cycle)
+    )
     return program, None if entry is None else float(entry["test_accuracy"][0])
 
 
@@ -268,7 +278,12 @@ def measure_case(
         cycles=cycles,
         layers=layer_cycles(program, trace),
         estimate=estimate(
-            network, program.lanes, program.fire_lanes, part.budget, mean_events(trace)
+            network,
+            program.lanes,
+            program.fire_lanes,
+            part.budget,
+            mean_events(trace),
+            program.events_per_cycle,
         ),
         fmax_mhz=fmax,
         resources=resources,

@@ -90,7 +90,8 @@ def idle_cycles(program: Program, spikes: Spikes) -> tuple[IntArray, IntArray]:
     alone = []
     for index in range(spikes.shape[1]):
         _wait_until_idle(model)
-        words = input_words(program.network, spikes[:, index : index + 1])
+        sample = spikes[:, index : index + 1]
+        words = input_words(program.network, sample, program.events_per_word)
         alone += _result_cycles(model, words, samples=1)
     to_class, to_result = np.asarray(alone, np.int64).T + 1
     return to_class, to_result
@@ -113,7 +114,7 @@ def pipelined_cycles(program: Program, spikes: Spikes) -> IntArray:
     stream = np.concatenate([spikes[:, -1:], spikes], axis=1)
     model = Accelerator(program).model().with_own_weights()
     _wait_until_idle(model)
-    words = input_words(program.network, stream)
+    words = input_words(program.network, stream, program.events_per_word)
     results = _result_cycles(model, words, samples=stream.shape[1])
     classes = np.asarray([class_cycle for class_cycle, _ in results], np.int64)
     return classes[1:] - classes[:-1]
@@ -145,7 +146,7 @@ def lower_bound(program: Program, spikes: Spikes) -> IntArray:
     for core in program.cores:
         reached = np.zeros(counted.shape, np.int64)
         for number, source in enumerate(core.sources):
-            sent = (trace.spikes[source.name] != 0) @ core.of_source(core.synapses, number)
+            sent = source.sent(trace.spikes[source.name]) @ core.of_source(core.synapses, number)
             # What a layer sends itself in the last step comes to nothing.
             reached[source.delay :] += sent[: len(sent) - source.delay]
         total = reached[0] if core.constant else (reached * counted).sum(axis=0)

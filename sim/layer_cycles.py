@@ -60,16 +60,16 @@ def layer_cycles(program: Program, trace: Trace) -> list[LayerCycles]:
     """
     found = []
     for core in program.cores:
-        per_neuron = np.concatenate([_sent(source, core, trace) for source in core.sources])
+        per_sender = np.concatenate([_sent(source, core, trace) for source in core.sources])
         scanning = core.rows * core.steps
         found.append(
             LayerCycles(
                 core.name,
                 core.lanes,
-                float(per_neuron.sum()),
-                float(per_neuron @ core.visits),
+                float(per_sender.sum()),
+                float(per_sender @ core.visits),
                 scanning,
-                float(per_neuron @ core.synapses) / core.lanes + scanning,
+                float(per_sender @ core.synapses) / core.lanes + scanning,
                 products(core) / core.lanes,
             )
         )
@@ -77,9 +77,9 @@ def layer_cycles(program: Program, trace: Trace) -> list[LayerCycles]:
 
 
 def _sent(source: Source, core: Core, trace: Trace) -> NDArray[np.float64]:
-    """Events that count of each neuron of a source, per sample."""
+    """Events that count of each sender of a source, per sample."""
     steps = 1 if core.constant else core.steps - source.delay
-    sent = trace.spikes[source.name][:steps] != 0
+    sent = source.sent(trace.spikes[source.name][:steps])
     return np.asarray(sent.sum(axis=(0, 1), dtype=np.int64) / sent.shape[1])
 
 

@@ -114,7 +114,7 @@ def measure_cycle_model(program: Program, spikes: Spikes) -> float:
     ----------
     spikes : array of 0 and 1, shape (T, samples, inputs), at least one sample
     """
-    words = input_words(program.network, spikes)
+    words = input_words(program.network, spikes, program.events_per_word)
     model = Accelerator(program).model().with_own_weights()
     cycles = position = 0
     start = time.perf_counter()

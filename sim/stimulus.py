@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from spikeloom.compiler.addresses import Addresses
+from spikeloom.compiler.events_per_cycle import input_addresses
 from spikeloom.compiler.inputs import Spikes, check_spikes
 from spikeloom.compiler.ir import Network
 from spikeloom.compiler.sources import value_bits
@@ -15,25 +15,30 @@ from spikeloom.rtl.events import WordFormat
 Word = tuple[int, bool]
 
 
-def input_words(network: Network, spikes: Spikes) -> list[Word]:
+def input_words(network: Network, spikes: Spikes, events_per_cycle: int = 1) -> list[Word]:
     """The AXI4-Stream words (tdata, tlast) that carry a batch of samples, sample by sample.
 
     Parameters
     ----------
     spikes : shape (T, batch, inputs). Where the input is constant, only its first step is sent
+    events_per_cycle : neighbouring inputs whose events share a word
     """
     check_spikes(network, spikes)
     events = network.events
     steps = 1 if events.constant else network.steps
-    addresses = Addresses(network.input.shape)
-    form = WordFormat(addresses.count, value_bits(events.lowest, events.highest))
+    addresses = input_addresses(network, events_per_cycle)
+    bits = value_bits(events.lowest, events.highest)
+    form = WordFormat(addresses.count, bits, events_per_cycle)
+    missing = -spikes.shape[2] % events_per_cycle
+    blocks = np.pad(spikes, [(0, 0), (0, 0), (0, missing)])
+    blocks = blocks.reshape(*spikes.shape[:2], -1, events_per_cycle)
     words: list[Word] = []
     for sample in range(spikes.shape[1]):
         for step in range(steps):
-            given = spikes[step, sample]
-            active = np.flatnonzero(given)
+            given = blocks[step, sample]
+            active = np.flatnonzero(given.any(axis=1))
             values = dict(zip(addresses.of(active).tolist(), given[active].tolist(), strict=True))
-            words += [(form.word(address, values[address]), False) for address in sorted(values)]
+            words += [(form.word(address, *values[address]), False) for address in sorted(values)]
             words.append((form.end, step == steps - 1))
     return words
 

@@ -141,7 +141,7 @@ async def _load(control: Any, image: list[int]) -> int:
 def _frames(program: Program, spikes: Any) -> list[list[int]]:
     """The words of each sample."""
     frames: list[list[int]] = [[]]
-    for word, last in input_words(program.network, spikes):
+    for word, last in input_words(program.network, spikes, program.events_per_word):
         frames[-1].append(word)
         if last:
             frames.append([])

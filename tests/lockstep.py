@@ -184,7 +184,7 @@ def run_samples(
     """Run samples in lockstep: gives the model afterwards, the result packets and the cycles."""
     model = accelerator.model()
     results: list[list[int]] = []
-    words = input_words(accelerator.program.network, spikes)
+    words = input_words(accelerator.program.network, spikes, accelerator.program.events_per_word)
     accesses = load_own_weights(accelerator.program)
     control = ControlDriver(accesses, pauses.input, pauses.seed) if accesses else None
     cycles = send_words(accelerator, model, words, results, spikes.shape[1], pauses, control)

@@ -88,7 +88,7 @@ def words_of(program: Program, malformed: str = "") -> list[Word]:
         the end, or "last"; nothing if it is empty
     """
     network = program.network
-    words = input_words(network, random_events(network, SAMPLES, 1))
+    words = input_words(network, random_events(network, SAMPLES, 1), program.events_per_word)
     form = Accelerator(program).input.format
     addresses = Addresses(network.input.shape)
     # The next address is no input's; in some networks it does not exist.

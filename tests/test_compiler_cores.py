@@ -110,7 +110,7 @@ def test_a_projection_past_a_layer_is_a_second_source() -> None:
     first, second = map_network(network(skip=True), {}, {})
     assert [source.name for source in first.sources] == ["input"]
     assert [source.name for source in second.sources] == ["layer1", "input"]
-    assert second.inputs == 6 + 7 and second.first_inputs == (0, 7)
+    assert second.inputs == 6 + 7 and second.first_senders == (0, 7)
     # What comes past a layer waits for what goes through it.
     assert [source.waiting for source in second.sources] == [0, 4]
 

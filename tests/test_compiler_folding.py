@@ -98,8 +98,8 @@ def test_busy_layer_gets_the_lanes() -> None:
     network = chain(20, 32, 32, 8)
     budget = replace(AMPLE, luts=3_200)
     for busy, idle in (("layer1", "layer2"), ("layer2", "layer1")):
-        events = {"input": 1.0, "layer1": 1.0, "layer2": 1.0, "layer3": 1.0}
-        events["input" if busy == "layer1" else "layer1"] = 300.0
+        events = {name: {1: 1.0} for name in ("input", "layer1", "layer2", "layer3")}
+        events["input" if busy == "layer1" else "layer1"] = {1: 300.0}
         lanes = fold(network, budget, events).lanes
         assert lanes[busy] > lanes[idle]
 

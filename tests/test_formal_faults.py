@@ -151,8 +151,8 @@ FAULTS: tuple[tuple[Callable[[], Proof], int, Mutation], ...] = (
             "highest spike first",
             SpikeEncoder,
             "elaborate",
-            "for lane in reversed(range(core.fire_lanes)):",
-            "for lane in range(core.fire_lanes):",
+            "for number, block in reversed([*enumerate(self.blocks)]):",
+            "for number, block in [*enumerate(self.blocks)]:",
         ),
     ),
     (

@@ -49,14 +49,17 @@ def small_program(inputs=8, neurons=12, lanes=5, fire_lanes=3, decay="general"):
 
 def events_in(core, events):
     """What comes in for events of shape (T, samples, inputs), sample by sample."""
-    code = EventCode(core.inputs, core.value_bits)
+    code, together = EventCode.joined(core), core.events_per_cycle
     steps = 1 if core.constant else core.steps
+    missing = -core.inputs % together
+    blocks = np.pad(events, [(0, 0), (0, 0), (0, missing)])
+    blocks = blocks.reshape(*events.shape[:2], -1, together)
     return [
         event
         for sample in range(events.shape[1])
-        for step, given in enumerate(events[:steps, sample])
+        for step, given in enumerate(blocks[:steps, sample])
         for event in [
-            *(code.event(int(n), int(given[n])) for n in given.nonzero()[0]),
+            *(code.event(n, *given[n].tolist()) for n in given.any(axis=1).nonzero()[0].tolist()),
             code.window_end if step == steps - 1 else code.end,
         ]
     ]

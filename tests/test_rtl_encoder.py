@@ -1,6 +1,7 @@
 """The spike encoder against its model: order of the events, back-pressure, time."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,31 @@ def test_encoder_equals_its_model_and_sends_each_spike_once_in_order(geometry, o
     vectors, expected = scans(core, [0.3, 0.0, 1.0, 0.05, 0.6, 0.0, 0.0, 0.2])
     events, _ = run(core, vectors, offer=offer, ready=ready, seed=core.neurons)
     assert events == expected
+
+
+# Neurons, lanes, fire lanes, neurons of an event.
+BLOCKS = [(16, 16, 16, 4), (20, 20, 8, 2), (40, 20, 4, 4), (7, 7, 7, 8), (33, 16, 16, 2)]
+
+
+@pytest.mark.parametrize("geometry", BLOCKS)
+@pytest.mark.parametrize(("offer", "ready"), [(1.0, 1.0), (0.5, 0.4)])
+def test_spikes_of_neighbours_leave_as_one_event(geometry, offer, ready):
+    *folding, together = geometry
+    core = replace(core_of(*folding), sent_per_cycle=together)
+    vectors, single = scans(core, [0.3, 0.0, 1.0, 0.05, 0.6, 0.0, 0.0, 0.2])
+    code, expected = EventCode(core.event_addresses_out.count, neurons=together), []
+    blocks = {}
+    for event in single:
+        if event < EventCode(core.neurons).end:
+            blocks.setdefault(event // together, [0] * together)[event % together] = 1
+        else:
+            expected += [code.event(block, *spikes) for block, spikes in blocks.items()]
+            last = event == EventCode(core.neurons).window_end
+            expected.append(code.window_end if last else code.end)
+            blocks = {}
+    events, _ = run(core, vectors, offer=offer, ready=ready, seed=core.neurons)
+    assert events == expected
+    assert len(expected) < len(single)
 
 
 @pytest.mark.parametrize("places", [2, 5, 8])

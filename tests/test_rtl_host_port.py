@@ -24,14 +24,14 @@ def network_of(inputs, steps, events=None):
     return small_program((inputs, 2), steps=steps, events=events).network
 
 
-def run(network, words, ready=0.67, begin_ready=1.0, decisions=(), patience=20_000):
+def run(network, words, ready=0.67, begin_ready=1.0, decisions=(), patience=20_000, together=1):
     """Send (word, last) pairs in lockstep; gives the model, the events, and where samples begin.
 
     A word of None is a cycle without one. The block behind and the readout are ready in a share of
     the cycles. `decisions` are (sample, number of words taken): from then on, until the sample's
     last word, the sample is said to be decided.
     """
-    dut = EventInput(network)
+    dut = EventInput(network, together)
     model = dut.model()
     generator = random.Random(0)
     events, begins = [], []
@@ -269,3 +269,18 @@ def test_word_is_as_wide_as_its_address_and_value_need():
     assert WordFormat(40_000).end == 1 << 31
     assert WordFormat(40_000).word(39_999) == 39_999
     assert WordFormat(6, 4).word(5, -3) == 5 | 0b1101 << 3
+
+
+@pytest.mark.parametrize("given", [None, SIGNED, GRADED], ids=str)
+def test_words_of_several_inputs_pass_if_all_their_values_are_legal(given):
+    network, together = network_of(7, 1, given), 2
+    low, high = network.events.lowest, network.events.highest
+    form, code = (kind(4, bits_of(network), neurons=together) for kind in (WordFormat, EventCode))
+    passing = [form.word(0, high, low), form.word(3, 0, high)]
+    dropped = []
+    if bits_of(network):
+        dropped = [form.word(0, 1, high + 1), form.word(1, low - 1, 0)]
+    words = [(word, False) for word in [*passing, *dropped]]
+    model, events, _ = run(network, [*words, (form.end, True)], together=together)
+    assert events == [*passing, code.window_end]
+    assert model.error == bool(dropped)

@@ -29,23 +29,23 @@ EVENTS = [
 def step_of(core, events, kind):
     """Operations of a step's (address, value) events and of its scan: with weights' row, value."""
     operations = [
-        (Operation(ADD, group), address * core.groups + group, value)
+        (Operation(ADD, group), address * core.groups + group, (value,))
         for address, value in events
         for group in range(core.groups)
     ]
     for row in range(core.rows):
         group, part = divmod(row, core.parts)
         scan = Operation(kind, group, part, row, int(row == core.rows - 1))
-        operations.append((scan, 0, 0))
+        operations.append((scan, 0, ()))
     return operations
 
 
-def products(core, row, value):
+def products(core, row, values):
     """The bits of a row of weights times a value."""
     bits = product_bits(core)
     word = 0
     for lane, weight in enumerate(core.weight_table[row]):
-        product = int(weight) * value
+        product = int(weight) * values[0]
         assert -(1 << (bits - 1)) <= product < 1 << (bits - 1), "the product does not fit"
         word |= (product & ((1 << bits) - 1)) << (bits * lane)
     return word
@@ -61,19 +61,19 @@ def run(core, steps, pauses=0.3):
     for events, kind in steps:
         for item in step_of(core, events, kind):
             while generator.random() < pauses:
-                sequence.append((NO_OPERATION, 0, 0))
+                sequence.append((NO_OPERATION, 0, ()))
             sequence.append(item)
-    sequence.append((NO_OPERATION, 0, 0))
+    sequence.append((NO_OPERATION, 0, ()))
     bits = lane_bits(core.sum_bits)
     scans = []
 
     def cycles():
         shown = 0
-        for (operation, row, value), (following, _, _) in zip(
+        for (operation, row, values), (following, _, _) in zip(
             sequence, [*sequence[1:], sequence[-1]], strict=True
         ):
-            model.settle(operation, row, value)
-            weights = products(core, row, value) if operation.kind == ADD else 0
+            model.settle(operation, row, values)
+            weights = products(core, row, values) if operation.kind == ADD else 0
             drive = [
                 (dut.before.as_value(), following.packed(core)),
                 (dut.apply.as_value(), operation.packed(core)),

@@ -1,6 +1,7 @@
 """The synapse engine against its model, and what it promises about order and time."""
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -21,31 +22,33 @@ ADD, FIRE, CLEAR = Kind.ADD.value, Kind.FIRE.value, Kind.CLEAR.value
 
 # The end of a time step in a list of events.
 END = None
-VALUED = Events(-5, 100)
+VALUED = Events(-5, 30)
 
 
-def core_of(neurons=7, lanes=3, fire_lanes=2, inputs=6, steps=3, events=None, weight_bits=5):
+def core_of(
+    neurons=7, lanes=3, fire_lanes=2, inputs=6, steps=3, events=None, weight_bits=5, together=1
+):
     options = LayerOptions(weight_bits=weight_bits)
     sizes = (inputs, neurons)
-    return small_program(
-        sizes, lanes, fire_lanes, steps=steps, events=events, options=options
-    ).cores[0]
+    program = small_program(sizes, lanes, fire_lanes, steps=steps, events=events, options=options)
+    return replace(program, events_per_cycle={"input": together}).cores[0]
 
 
 def event_list(core, generator, steps, share=0.5):
-    """(address, value) of the events of some time steps in order, END at the end of each."""
-    values = [value for value in range(core.lowest, core.highest + 1) if value]
+    """Address and values of the events of some time steps in order, END at the end of each."""
+    together = core.events_per_cycle
+    values = [n for n in range(core.lowest, core.highest + 1) if n or together > 1]
     events = []
     for _ in range(steps):
-        addresses = [n for n in range(core.inputs) if generator.random() < share]
-        events += [(address, generator.choice(values)) for address in addresses]
+        addresses = [n for n in range(core.senders) if generator.random() < share]
+        events += [(address, *generator.choices(values, k=together)) for address in addresses]
         events.append(END)
     return events
 
 
 def coded(core, events):
     """The events as integers."""
-    code, step = EventCode(core.inputs, core.value_bits), 0
+    code, step = EventCode.joined(core), 0
     steps = 1 if core.constant else core.steps
     integers = []
     for event in events:
@@ -57,13 +60,19 @@ def coded(core, events):
     return integers
 
 
-def weights_of(core, row, value):
-    """What the engine gives the lanes: a row of weights times a value."""
+def weights_of(core, row, values):
+    """What the engine gives the lanes: the weights of a row times the values, summed."""
     bits = product_bits(core)
-    return sum(
-        (int(weight) * value & ((1 << bits) - 1)) << (bits * lane)
-        for lane, weight in enumerate(core.weight_table[row])
-    )
+    weights = core.weight_table[row].tolist()
+    sums = [
+        sum(
+            weight * value
+            for weight, value in zip(weights[lane :: core.lanes], values, strict=True)
+        )
+        for lane in range(core.lanes)
+    ]
+    assert all(-(1 << (bits - 1)) <= each < 1 << (bits - 1) for each in sums), "a sum does not fit"
+    return sum((each & ((1 << bits) - 1)) << (bits * lane) for lane, each in enumerate(sums))
 
 
 def run(core, events, pause=3, credits=4, valid=0.7, release=0.4, seed=0):
@@ -121,20 +130,23 @@ GEOMETRIES = [
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("given", [Events(), Events(lowest=-1), VALUED], ids=str)
-def test_engine_equals_its_model_and_visits_every_group_and_row_in_order(geometry, given):
-    core = core_of(*geometry, events=given)
+@pytest.mark.parametrize("together", [1, 2, 4])
+def test_engine_equals_its_model_and_visits_every_group_and_row_in_order(geometry, given, together):
+    if together > geometry[3]:
+        pytest.skip("fewer inputs than are to send together")
+    core = core_of(*geometry, events=given, together=together)
     events = event_list(core, random.Random(core.lanes), 2 * core.steps + 1)
     _, operations, _ = run(core, events, pause=2)
-    expected, step = [(operation, 0, 0) for operation in scan(core, CLEAR, 1)], 0
+    expected, step = [(operation, 0, ()) for operation in scan(core, CLEAR, 1)], 0
     for event in events:
         if event is END:
             window_end = step % core.steps == core.steps - 1
-            expected += [(operation, 0, 0) for operation in scan(core, FIRE, window_end)]
+            expected += [(operation, 0, ()) for operation in scan(core, FIRE, window_end)]
             step += 1
         else:
-            address, value = event
+            address, *values = event
             expected += [
-                (Operation(ADD, group), address * core.groups + group, value)
+                (Operation(ADD, group), address * core.groups + group, tuple(values))
                 for group in range(core.groups)
             ]
     assert [item for item in operations if item[0].kind] == expected
@@ -213,7 +225,7 @@ def test_every_state_and_every_legal_transition_is_seen(lanes, fire_lanes, pause
 
 
 @pytest.mark.parametrize(
-    ("given", "bits"), [(Events(), 5), (Events(lowest=-1), 6), (Events(-1, 0), 6), (VALUED, 13)]
+    ("given", "bits"), [(Events(), 5), (Events(lowest=-1), 6), (Events(-1, 0), 6), (VALUED, 11)]
 )
 def test_product_of_the_smallest_weight_and_any_value_fits(given, bits):
     core = core_of(events=given)

@@ -131,7 +131,7 @@ weights of another input [flat] => lanes.sums
 + (self.i.p.address ^ 1) * core.groups + self.group
 
 a signed event has the wrong sign [single] => lanes.write_data
-@ SynapseEngine._weigh
+@ SynapseEngine._product
 - Mux(factor[-1], -weight, weight)
 + weight
 
@@ -287,8 +287,8 @@ back-pressure is ignored [folded] => encoder.word, encoder.event, encoder.valid
 
 the highest spike leaves first [folded] => encoder.event
 @ SpikeEncoder.elaborate
-- for lane in reversed(range(core.fire_lanes)):
-+ for lane in range(core.fire_lanes):
+- for number, block in reversed([*enumerate(self.blocks)]):
++ for number, block in [*enumerate(self.blocks)]:
 
 the next group is numbered from the wrong neuron [folded] => encoder.base
 @ SpikeEncoder._count

@@ -69,8 +69,8 @@ a malformed word sets no error [counts, address] => input.error
 
 the lowest bit of a value is lost [final] => queue.head
 @ EventInput.elaborate
-- Mux(end | ending, 0, value)
-+ Mux(end | ending, 0, value & -2)
+- Mux(end | ending, 0, values)
++ Mux(end | ending, 0, values & -2)
 
 a sample has a step more [counts] => input.step, input.begun, queue.head
 @ EventInput.elaborate

@@ -1,6 +1,8 @@
 # amaranth: UnusedElaboratable=no
 """Faults planted where events of several populations meet; the lockstep must catch each."""
 
+from dataclasses import replace
+
 import pytest
 
 from planted_faults import Fault, first_difference, parse
@@ -17,6 +19,7 @@ BLOCKS = (Arbiter, Fork, SynapseEngine, ConvolutionEngine, AxisTable)
 PROGRAMS = {
     "dense": small_sources(),
     "values": small_sources(Events(-3, 7)),
+    "together": replace(small_sources(Events(-3, 7)), events_per_cycle={"input": 2}),
     "maps": small_residual(),
     "groups": small_residual(lanes=1),
 }
@@ -76,6 +79,21 @@ spikes beside graded events are worth nothing [values] => queue.head
 @ Arbiter._join
 - event.value if source.value_bits else 1
 + event.value if source.value_bits else 0
+
+the second of two inputs is where a single spike is [together] => queue.head, queue.level
+@ Arbiter._join
+- values += [0] * (core.events_per_cycle - len(values))
++ values += [1] * (core.events_per_cycle - len(values))
+
+the weights of neighbouring inputs are swapped [together] => lanes.write_data, queue.level
+@ SynapseEngine._weigh
+- zip(weights[lane :: core.lanes], factors, strict=True)
++ zip(weights[lane :: core.lanes], factors[::-1], strict=True)
+
+the last of the inputs of an event is not added [together] => lanes.write_data, queue.level
+@ SynapseEngine._weigh
+- balanced_sum([self._product(*pair) for pair in of_lane])
++ balanced_sum([self._product(*pair) for pair in of_lane][:1])
 
 the scales of two sources are swapped [dense] => lanes.write_data
 @ SynapseEngine._weigh

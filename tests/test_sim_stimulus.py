@@ -46,6 +46,19 @@ def test_words_carry_the_values_of_graded_events(network: Network) -> None:
     assert form.word(0, -3) == 0b1101 << 3
 
 
+def test_neighbouring_inputs_share_a_word(network: Network) -> None:
+    network = replace(network, events=Events(-3, 5, folded=True))
+    spikes = np.zeros((3, 1, 5), np.int16)
+    spikes[1, 0, [0, 2, 4]] = -3, 5, 1
+    form = WordFormat(3, 4, 2)
+    assert input_words(network, spikes, 2) == [
+        (form.end, False),
+        *((form.word(0, -3, 0), False), (form.word(1, 5, 0), False), (form.word(2, 1, 0), False)),
+        *((form.end, False), (form.end, True)),
+    ]
+    assert form.word(1, 5, -1) == 1 | 5 << 2 | 15 << 6
+
+
 def test_constant_input_is_sent_once(network: Network) -> None:
     network = replace(network, events=Events(0, 5, constant=True, folded=True))
     spikes = np.zeros((3, 2, 5), np.int16)

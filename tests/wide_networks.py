@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from run_time_networks import with_run_time_weights
 
 from spikeloom.compiler.convolution_core import legal_lanes
+from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.fixed import Decay, Reset, signed_range
 from spikeloom.compiler.geometry import Convolution, Pooling
 from spikeloom.compiler.inputs import Spikes
@@ -21,7 +22,7 @@ from spikeloom.compiler.ir import (
     Readout,
     ReadoutKind,
 )
-from spikeloom.compiler.mapping import convolutions_of, default_lanes
+from spikeloom.compiler.mapping import convolutions_of, default_lanes, map_network
 from spikeloom.compiler.on_chip import OnChipEncoder
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
 from spikeloom.compiler.passes.repeat_constant_input import repeat_constant_input
@@ -169,8 +170,8 @@ def any_chain(seed: int, layers: int) -> Network:
     return network if draw.chance(0.67) else with_run_time_weights(network, draw.storage())
 
 
-def folding(network: Network, seed: int) -> tuple[dict[str, int], dict[str, int]]:
-    """Lanes and fire lanes: any number of each for some layers, none given for others."""
+def folding(network: Network, seed: int) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+    """Lanes, fire lanes and events per cycle: any for some layers, none given for others."""
     draw = _Draw(np.random.default_rng(seed))
     lanes: dict[str, int] = {}
     side_by_side: dict[str, int] = {}
@@ -191,7 +192,18 @@ def folding(network: Network, seed: int) -> tuple[dict[str, int], dict[str, int]
         for item in firing
         if draw.chance(0.8)
     }
-    return lanes, fire_lanes
+    together: dict[str, int] = {}
+    for item in network.populations:
+        if not draw.chance(0.4):
+            continue
+        for count in (draw.one_of([2, 4, 8]), 2):
+            try:
+                map_network(network, lanes, fire_lanes, together | {item.name: count})
+            except SpikeloomError:
+                continue
+            together[item.name] = count
+            break
+    return lanes, fire_lanes, together
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikeloom.sim.cli.console import Console
-from spikeloom.sim.cli.folding import add_folding_arguments, given_lanes, refolded
+from spikeloom.sim.cli.folding import add_folding_arguments, given_folding, refolded
 
 if TYPE_CHECKING:
     from spikeloom.compiler.inputs import Spikes
@@ -70,13 +70,13 @@ def load_program(path: Path, board: "Board", args: argparse.Namespace) -> "Progr
     if path.suffix != ".onnx":
         return refolded(Program.load(path), args)
     network = lower(examine(load_model(path), path.stem).require())
-    lanes, fire_lanes = given_lanes(args)
+    lanes, fire_lanes, together = given_folding(args)
     if "lanes" not in args:
         from spikeloom.compiler.folding import fold
 
-        folding = fold(network, board.part.budget)
+        folding = fold(network, board.part.budget, together=[together])
         lanes, fire_lanes = folding.lanes, folding.fire_lanes | fire_lanes
-    return Program(network, lanes, fire_lanes)
+    return Program(network, lanes, fire_lanes, together)
 
 
 def build_program(

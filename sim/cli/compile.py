@@ -30,7 +30,7 @@ from spikeloom.sim.cli.folding import (
     add_folding_arguments,
     add_target_arguments,
     choose_folding,
-    given_lanes,
+    given_folding,
 )
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 
         spikes = read_spikes(args.check, fixed).spikes
     choice = choose_folding(fixed, args, spikes)
-    lanes = given_lanes(args) if choice is None else choice.lanes
-    program = Program(fixed, *lanes) if chip is None else folded_like(fixed, chip)
+    folding = given_folding(args) if choice is None else choice.folding
+    program = Program(fixed, *folding) if chip is None else folded_like(fixed, chip)
     image = weight_image(chip or program, program) if fixed.has_run_time_weights else None
     oracle = fixed_model(fixed)
     compared = None

@@ -29,6 +29,7 @@ def given_chip(args: argparse.Namespace) -> "Program | None":
         "--weights": args.weights != "fixed",
         "--lanes": "lanes" in args,
         "--fire-lanes": "fire_lanes" in args,
+        "--events-per-cycle": "events_per_cycle" in args,
         "--target": args.target is not None,
     }
     for option, is_given in decided.items():
@@ -49,4 +50,7 @@ def folded_like(network: "Network", chip: "Program") -> "Program":
 
     cores = dict(zip((layer.name for layer in network.layers), chip.cores, strict=True))
     lanes = {name: core.lanes for name, core in cores.items()}
-    return Program(network, lanes, {name: core.fire_lanes for name, core in cores.items()})
+    fire_lanes = {name: core.fire_lanes for name, core in cores.items()}
+    alike = zip(network.populations, chip.network.populations, strict=True)
+    together = {here.name: chip.events_per_cycle.get(there.name, 1) for here, there in alike}
+    return Program(network, lanes, fire_lanes, together)

@@ -54,7 +54,7 @@ class AddLanes(argparse.Action):
 
 
 def add_folding_arguments(parser: argparse.ArgumentParser, without: str) -> None:
-    """Add `--lanes` and `--fire-lanes`, None if they are not given.
+    """Add `--lanes`, `--fire-lanes` and `--events-per-cycle`, None if they are not given.
 
     Parameters
     ----------
@@ -78,19 +78,38 @@ def add_folding_arguments(parser: argparse.ArgumentParser, without: str) -> None
         help="neurons of a layer that are compared with their thresholds at once, 1 .. 16 (layers "
         "not named: 8, or as many as there are lanes)",
     )
+    parser.add_argument(
+        "--events-per-cycle",
+        type=parse_lanes,
+        action=AddLanes,
+        metavar="POPULATION=E,...",
+        default=argparse.SUPPRESS,
+        help="neighbouring neurons of the input or of a layer whose spikes travel as one event and "
+        "are added in one clock cycle: 1, 2, 4 or 8 (populations not named: 1)",
+    )
 
 
-def given_lanes(args: argparse.Namespace) -> tuple[dict[str, int], dict[str, int]]:
-    """What the two options say."""
-    return getattr(args, "lanes", {}), getattr(args, "fire_lanes", {})
+def given_folding(
+    args: argparse.Namespace,
+) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+    """What the three options say."""
+    return (
+        getattr(args, "lanes", {}),
+        getattr(args, "fire_lanes", {}),
+        getattr(args, "events_per_cycle", {}),
+    )
 
 
 def refolded(program: "Program", args: argparse.Namespace) -> "Program":
     """The program as the options fold it; as it is where there are none."""
-    if "lanes" not in args and "fire_lanes" not in args:
+    if not any(option in args for option in ("lanes", "fire_lanes", "events_per_cycle")):
         return program
-    lanes, fire_lanes = given_lanes(args)
-    return program.with_lanes(lanes if "lanes" in args else program.lanes, fire_lanes)
+    lanes, fire_lanes, together = given_folding(args)
+    return program.with_lanes(
+        lanes if "lanes" in args else program.lanes,
+        fire_lanes,
+        together if "events_per_cycle" in args else program.events_per_cycle,
+    )
 
 
 def parse_budget(text: str) -> dict[str, int]:
@@ -145,9 +164,10 @@ class Choice:
         return sum(self.counted) / len(self.counted) if self.counted else None
 
     @property
-    def lanes(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Of the chosen folding, as a program takes them."""
-        return self.front[-1].lanes, self.front[-1].fire_lanes
+    def folding(self) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+        """Lanes, fire lanes and events per cycle of the chosen one, as a program takes them."""
+        chosen = self.front[-1]
+        return chosen.lanes, chosen.fire_lanes, chosen.events_per_cycle
 
     def show(self, console: Console) -> None:
         """Print the foldings that differ much, and the chosen one."""
@@ -160,12 +180,20 @@ class Choice:
         console.table(
             f"foldings within {self.target}, estimated; the last one is taken",
             (
-                *("lanes/fire lanes", "LUT4", "flip-flops", "block RAM", "multipliers"),
+                *(
+                    "lanes/fire lanes",
+                    "events per cycle",
+                    "LUT4",
+                    "flip-flops",
+                    "block RAM",
+                    "multipliers",
+                ),
                 "cycles per sample",
             ),
             [
                 (
                     " ".join(f"{n}={p}/{item.fire_lanes[n]}" for n, p in item.lanes.items()),
+                    " ".join(f"{n}={count}" for n, count in item.events_per_cycle.items()) or "1",
                     f"{item.luts:,}",
                     f"{item.registers:,}",
                     f"{item.blocks:,}" + (f" + {large} SPRAM" if large else ""),
@@ -221,6 +249,7 @@ def choose_folding(
         if option in args:
             raise SpikeloomError(f"--target chooses what --{option.replace('_', '-')} says")
     from spikeloom.compiler import reference
+    from spikeloom.compiler.events_per_cycle import choices
     from spikeloom.compiler.folding import mean_events, pareto_front
     from spikeloom.compiler.program import Program
     from spikeloom.sim.boards import find_target
@@ -230,12 +259,14 @@ def choose_folding(
     events = None
     if spikes is not None:
         events = mean_events(reference.run(network, spikes, keep_spikes=False))
-    front = pareto_front(network, budget, events)
+    given = getattr(args, "events_per_cycle", None)
+    front = pareto_front(network, budget, events, choices(network) if given is None else [given])
     counted: tuple[int, ...] = ()
     if spikes is not None:
         from spikeloom.sim.latency import idle_cycles
 
-        program = Program(network, front[-1].lanes, front[-1].fire_lanes)
+        chosen = front[-1]
+        program = Program(network, chosen.lanes, chosen.fire_lanes, chosen.events_per_cycle)
         samples = max(1, COUNTED_CYCLES // max(1, front[-1].cycles))
         to_class, _ = idle_cycles(program, spikes[:, :samples])
         counted = tuple(to_class.tolist())
