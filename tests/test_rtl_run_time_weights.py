@@ -33,7 +33,7 @@ class Chip:
 
     def samples(self, model, network):
         """Cycles of some samples, whose answers must be those of a network."""
-        results, words = [], input_words(self.network, self.events)
+        results, words = [], input_words(self.network, self.events, self.program.events_per_word)
         count = self.events.shape[1]
         yield from send_words(self.accelerator, model, words, results, count, self.pauses)
         assert_answers(results, network, self.events)
@@ -78,7 +78,7 @@ def test_another_network_takes_the_place_of_the_first_one(seed):
 def test_samples_go_on_while_an_image_is_loaded(seed):
     chip = Chip(seed)
     model = chip.accelerator.model()
-    words = input_words(chip.network, chip.events)
+    words = input_words(chip.network, chip.events, chip.program.events_per_word)
     spare = 40
     results = []
     control = ControlDriver(load_image(chip.image), 0.1)
