@@ -90,7 +90,8 @@ class LaneArray(wiring.Component):
         width = len(self.sums)
         if core.groups == 1:
             with m.If(taken):
-                m.d.sync += self.stored.eq(self.stored >> width)
+                # Not `>>`, whose every bit Amaranth takes for one of every bit of a wide word.
+                m.d.sync += self.stored.eq(self.stored.shift_right(width))
             with m.Elif(adding):
                 m.d.sync += self.stored.eq(added)
             m.d.sync += self.sums.eq(self.stored[:width])

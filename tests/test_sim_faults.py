@@ -157,7 +157,7 @@ sums in a memory are not cleared [folded] => lanes.write_data
 
 the next row does not move down [flat] => lanes.sums
 @ LaneArray.elaborate
-- m.d.sync += self.stored.eq(self.stored >> width)
+- m.d.sync += self.stored.eq(self.stored.shift_right(width))
 + m.d.sync += self.stored.eq(self.stored)
 
 sums are cleared too early [folded] => lanes.write_enable
