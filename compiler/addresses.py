@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from spikeloom.compiler.fixed import IntArray
 
@@ -79,3 +80,15 @@ class Addresses:
         return all(field.of(address) < field.count for field in self.fields) and (
             address < 1 << self.fields[2].end
         )
+
+
+def block_addresses(addresses: Addresses, neurons: int) -> Addresses:
+    """Of blocks of so many neurons with successive addresses; of the neurons themselves for 1."""
+    return addresses if neurons == 1 else Addresses((-(-addresses.count // neurons),))
+
+
+def in_blocks(values: NDArray[Any], neurons: int) -> NDArray[Any]:
+    """Values per neuron, shape (.., neurons of all), by block: (.., blocks, neurons), 0 behind."""
+    missing = -values.shape[-1] % neurons
+    padded = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)])
+    return padded.reshape(*values.shape[:-1], -1, neurons)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from spikeloom.compiler.addresses import Addresses
+from spikeloom.compiler.addresses import Addresses, block_addresses
 from spikeloom.compiler.fixed import Decay, IntArray, signed_bits, signed_range
 from spikeloom.compiler.ir import FixedNeuron
 from spikeloom.compiler.parameters import ParameterTable, Repeats
@@ -177,9 +177,7 @@ class Core:
     @property
     def event_addresses_out(self) -> Addresses:
         """Of the events that leave: of neurons, or of blocks of neighbouring neurons."""
-        if self.sent_per_cycle == 1:
-            return self.addresses_out
-        return Addresses((-(-self.neurons // self.sent_per_cycle),))
+        return block_addresses(self.addresses_out, self.sent_per_cycle)
 
     @cached_property
     def visits(self) -> IntArray:

@@ -1,6 +1,6 @@
 """Events of neighbouring neurons that travel together: how many, and which populations may."""
 
-from spikeloom.compiler.addresses import Addresses
+from spikeloom.compiler.addresses import Addresses, block_addresses
 from spikeloom.compiler.cores import Core
 from spikeloom.compiler.errors import SpikeloomError
 from spikeloom.compiler.ir import Network, Population
@@ -14,9 +14,7 @@ WORD_BITS = 31
 
 def input_addresses(network: Network, events_per_cycle: int) -> Addresses:
     """Of the events that arrive: of the inputs, or of blocks of so many neighbouring ones."""
-    if events_per_cycle == 1:
-        return Addresses(network.input.shape)
-    return Addresses((-(-network.input.size // events_per_cycle),))
+    return block_addresses(Addresses(network.input.shape), events_per_cycle)
 
 
 def choices(network: Network) -> list[dict[str, int]]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom.compiler.addresses import Addresses
+from spikeloom.compiler.addresses import Addresses, block_addresses, in_blocks
 from spikeloom.compiler.fixed import IntArray, signed_bits
 from spikeloom.compiler.geometry import Convolution, Map
 
@@ -42,9 +42,7 @@ class Source:
     @cached_property
     def addresses(self) -> Addresses:
         """Of the population's events: of its neurons, or of blocks of E neurons."""
-        if self.events_per_cycle == 1:
-            return Addresses(self.shape)
-        return Addresses((self.senders,))
+        return block_addresses(Addresses(self.shape), self.events_per_cycle)
 
     @cached_property
     def inputs(self) -> int:
@@ -90,9 +88,7 @@ class MapSource(Source):
 
 def blocks_sent(spikes: NDArray[np.integer[Any]], neurons: int) -> NDArray[np.bool_]:
     """In which blocks of so many neurons there is a spike, of spikes of shape (.., neurons)."""
-    missing = -spikes.shape[-1] % neurons
-    padded = np.pad(spikes != 0, [(0, 0)] * (spikes.ndim - 1) + [(0, missing)])
-    return np.asarray(padded.reshape(*spikes.shape[:-1], -1, neurons).any(-1))
+    return np.asarray(in_blocks(spikes != 0, neurons).any(-1))
 
 
 def values_bits(each: int, neurons: int) -> int:

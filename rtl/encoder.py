@@ -208,23 +208,24 @@ class SpikeEncoderModel:
         """The event at the output."""
         if not self.word:
             return self.ending
-        address = self.word_base + (self.word & -self.word).bit_length() - 1
+        first = self._end - self.together
+        address = (self.word_base + first) // self.together
         if self.together == 1:
             return address
-        spikes = self.word & self._lowest
-        values = (spikes >> lane & 1 for lane in range(self._start, self._start + self.together))
-        return self.code.event(address // self.together, *values)
+        return self.code.event(
+            address, *(self.word >> lane & 1 for lane in range(first, self._end))
+        )
 
     @property
-    def _start(self) -> int:
-        """The first lane of the lowest block with spikes."""
+    def _end(self) -> int:
+        """The lane behind the lowest block with spikes; 0 without spikes."""
         lowest = (self.word & -self.word).bit_length() - 1
-        return lowest - lowest % self.together
+        return (lowest | (self.together - 1)) + 1
 
     @property
-    def _lowest(self) -> int:
-        """The lanes of the lowest block with spikes, as a mask."""
-        return ((1 << self.together) - 1) << self._start if self.word else 0
+    def _others(self) -> int:
+        """The word without its lowest block with spikes."""
+        return self.word >> self._end << self._end
 
     @property
     def waits(self) -> bool:
@@ -239,7 +240,7 @@ class SpikeEncoderModel:
         """Whether a vector leaves the queue in this cycle."""
         if not self.vectors:
             return False
-        only_event = not (self.word & ~self._lowest or (self.word and self.ending))
+        only_event = not (self._others or (self.word and self.ending))
         return not self.valid or (ready and only_event)
 
     def clock(self, vector: int | None, ready: bool, load: bool) -> None:
@@ -252,7 +253,7 @@ class SpikeEncoderModel:
             self.ending = (self.code.window_end if window_end else self.code.end) * scan_end
         elif ready:
             if self.word:
-                self.word &= ~self._lowest
+                self.word = self._others
             else:
                 self.ending = 0
         if vector is not None:

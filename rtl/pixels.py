@@ -5,7 +5,7 @@ from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from spikeloom.compiler.addresses import Addresses
+from spikeloom.compiler.addresses import Addresses, block_addresses
 from spikeloom.compiler.on_chip import (
     BYTE,
     HIGHEST_PIXEL,
@@ -42,7 +42,7 @@ class PixelScan:
         self.encoder, self.steps = network.on_chip, network.steps
         self.addresses_in = Addresses(network.input.shape)
         self.addresses_out = Addresses((self.addresses_in.count,))
-        self.event_addresses_out = Addresses((-(-self.addresses_in.count // sent_per_cycle),))
+        self.event_addresses_out = block_addresses(self.addresses_out, sent_per_cycle)
         self.fire_lanes = self.lanes_per_group = pixel_lanes(self.addresses_in)
         self.rows = self.groups = pixel_rows(self.addresses_in)
         self.parts, self.value_sent_bits = 1, 0

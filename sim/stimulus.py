@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from spikeloom.compiler.addresses import in_blocks
 from spikeloom.compiler.events_per_cycle import input_addresses
 from spikeloom.compiler.inputs import Spikes, check_spikes
 from spikeloom.compiler.ir import Network
@@ -29,9 +30,7 @@ def input_words(network: Network, spikes: Spikes, events_per_cycle: int = 1) -> 
     addresses = input_addresses(network, events_per_cycle)
     bits = value_bits(events.lowest, events.highest)
     form = WordFormat(addresses.count, bits, events_per_cycle)
-    missing = -spikes.shape[2] % events_per_cycle
-    blocks = np.pad(spikes, [(0, 0), (0, 0), (0, missing)])
-    blocks = blocks.reshape(*spikes.shape[:2], -1, events_per_cycle)
+    blocks = in_blocks(spikes, events_per_cycle)
     words: list[Word] = []
     for sample in range(spikes.shape[1]):
         for step in range(steps):

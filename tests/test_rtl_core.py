@@ -11,6 +11,7 @@ import pytest
 from lockstep import Bench, compare_fired
 from networks import LayerOptions, random_network, random_spikes
 from spikeloom.compiler import reference
+from spikeloom.compiler.addresses import in_blocks
 from spikeloom.compiler.core_pipeline import scan_pause
 from spikeloom.compiler.fixed import Reset
 from spikeloom.compiler.passes.bound_accumulators import bound_accumulators
@@ -49,11 +50,9 @@ def small_program(inputs=8, neurons=12, lanes=5, fire_lanes=3, decay="general"):
 
 def events_in(core, events):
     """What comes in for events of shape (T, samples, inputs), sample by sample."""
-    code, together = EventCode.joined(core), core.events_per_cycle
+    code = EventCode.joined(core)
     steps = 1 if core.constant else core.steps
-    missing = -core.inputs % together
-    blocks = np.pad(events, [(0, 0), (0, 0), (0, missing)])
-    blocks = blocks.reshape(*events.shape[:2], -1, together)
+    blocks = in_blocks(events, core.events_per_cycle)
     return [
         event
         for sample in range(events.shape[1])
